@@ -1,0 +1,189 @@
+// Package client speaks vitrine's HTTP API: the command reads a history and
+// publishes to a server through it.
+//
+// It moves bytes and never opens a log. It trusts nothing that a server says
+// about a build's content: who reads must check the record's signature and the
+// artifacts' hashes.
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"vitrine"
+	"vitrine/storage"
+)
+
+// maxReply bounds a JSON reply: a page of builds, or one with its artifacts.
+const maxReply = 4 * vitrine.MaxRecordSize
+
+// A Client talks to one tenant of one server.
+type Client struct {
+	base   *url.URL // of the server, without a trailing slash
+	tenant string
+	http   *http.Client
+}
+
+// New returns a client for a server's URL and a tenant.
+func New(server, tenant string) (*Client, error) {
+	u, err := url.Parse(server)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.User != nil {
+		return nil, fmt.Errorf("server %q: want a URL such as https://vitrine.example.org", server)
+	}
+	if !vitrine.ValidName(tenant) {
+		return nil, fmt.Errorf("tenant %q: want lower-case letters, digits and . _ -", tenant)
+	}
+	u.Path = strings.TrimSuffix(u.Path, "/")
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	// A commit may have the server read back all it stored.
+	transport.ResponseHeaderTimeout = 5 * time.Minute
+	transport.MaxIdleConnsPerHost = 16
+	// Transparent decompression would hide what was sent.
+	transport.DisableCompression = true
+	return &Client{base: u, tenant: tenant, http: &http.Client{Transport: transport}}, nil
+}
+
+// BuildURL is the address of a build's page.
+func (c *Client) BuildURL(uuid string) string {
+	return c.base.String() + "/t/" + c.tenant + "/build/" + uuid
+}
+
+// Builds returns a page of the list. The query's names are those of the list's
+// page (service, job_name, project, …, older, newer, limit).
+func (c *Client) Builds(ctx context.Context, query url.Values) (vitrine.BuildPage, error) {
+	var page vitrine.BuildPage
+	err := c.getJSON(ctx, c.url("builds")+"?"+query.Encode(), &page)
+	return page, err
+}
+
+// Build returns one build with its artifacts and readers, as the server's index
+// has them: unverified.
+func (c *Client) Build(ctx context.Context, uuid string) (vitrine.Build, error) {
+	var b vitrine.Build
+	err := c.getJSON(ctx, c.url("builds", uuid), &b)
+	return b, err
+}
+
+// ErrAmbiguous says that more than one build's uuid starts with a prefix.
+var ErrAmbiguous = errors.New("more than one build starts with it")
+
+// Resolve turns what a person writes for a build (a uuid, a unique prefix of
+// one, or the address of a build's page) into its uuid.
+func (c *Client) Resolve(ctx context.Context, build string) (string, error) {
+	id := build
+	if u, err := url.Parse(build); err == nil && u.Host != "" {
+		id = u.Path[strings.LastIndexByte(u.Path, '/')+1:]
+	}
+	if vitrine.ValidUUID(id) {
+		return id, nil
+	}
+	if strings.Trim(id, "0123456789abcdef") != "" || id == "" || len(id) > 32 {
+		return "", fmt.Errorf("build %q: want a uuid (32 hex digits), the start of one, or the address of a build's page", build)
+	}
+	page, err := c.Builds(ctx, url.Values{"uuid": {id + "*"}, "limit": {"2"}})
+	if err != nil {
+		return "", err
+	}
+	switch len(page.Builds) {
+	case 0:
+		return "", fmt.Errorf("build %s: %w", build, fs.ErrNotExist)
+	case 1:
+		return page.Builds[0].UUID, nil
+	}
+	return "", fmt.Errorf("build %s: %w: %s and %s are two", build, ErrAmbiguous, page.Builds[0].UUID, page.Builds[1].UUID)
+}
+
+// Open opens the object at key as the server serves it. It is the Open of
+// [storage.Reader].
+func (c *Client) Open(ctx context.Context, key string) (io.ReadCloser, error) {
+	return c.OpenRange(ctx, key, 0, -1)
+}
+
+// OpenRange opens n bytes of an object from off, as [storage.Reader] says.
+func (c *Client) OpenRange(ctx context.Context, key string, off, n int64) (io.ReadCloser, error) {
+	address, err := c.objectURL(key)
+	if err != nil {
+		return nil, err
+	}
+	want := http.StatusOK
+	var header http.Header
+	if off > 0 || n >= 0 {
+		want = http.StatusPartialContent
+		last := ""
+		if n >= 0 {
+			last = strconv.FormatInt(off+n-1, 10)
+		}
+		header = http.Header{"Range": {fmt.Sprintf("bytes=%d-%s", off, last)}}
+	}
+	resp, err := c.do(ctx, http.MethodGet, address, header, nil, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", key, err)
+	}
+	if resp.StatusCode != want {
+		resp.Body.Close()
+		return nil, fmt.Errorf("open %s: the server answered %s, want %d", key, resp.Status, want)
+	}
+	return resp.Body, nil
+}
+
+// url joins the tenant's API address and the parts of a path.
+func (c *Client) url(parts ...string) string {
+	var b strings.Builder
+	b.WriteString(c.base.String() + "/api/v1/tenant/" + c.tenant)
+	for _, p := range parts {
+		b.WriteString("/" + url.PathEscape(p))
+	}
+	return b.String()
+}
+
+// objectURL is where the API shows the object at a bucket's key.
+func (c *Client) objectURL(key string) (string, error) {
+	k, err := vitrine.ParseKey(key)
+	if err != nil {
+		return "", err
+	}
+	if k.Kind == vitrine.ArtifactKind {
+		return c.url(append([]string{"builds", k.UUID, "artifacts"}, strings.Split(k.Path, "/")...)...), nil
+	}
+	return c.url("builds", k.UUID, key[strings.LastIndexByte(key, '/')+1:]), nil
+}
+
+func (c *Client) getJSON(ctx context.Context, address string, into any) error {
+	resp, err := c.do(ctx, http.MethodGet, address, http.Header{"Accept": {"application/json"}}, nil, 0)
+	if err != nil {
+		return err
+	}
+	return decodeReply(resp, into)
+}
+
+// decodeReply reads a bounded JSON reply and closes it.
+func decodeReply(resp *http.Response, into any) error {
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxReply+1))
+	if err != nil {
+		return fmt.Errorf("read the server's answer: %w", err)
+	}
+	if len(body) > maxReply {
+		return fmt.Errorf("the server's answer has more than %d bytes", maxReply)
+	}
+	if err := json.Unmarshal(body, into); err != nil {
+		return fmt.Errorf("the server's answer is not what vitrine's API gives (is this a vitrine server?): %w", err)
+	}
+	return nil
+}
+
+var _ interface {
+	Open(context.Context, string) (io.ReadCloser, error)
+	OpenRange(context.Context, string, int64, int64) (io.ReadCloser, error)
+} = (*Client)(nil)
+
+var _ storage.Writer = (*Publisher)(nil)
