@@ -7,13 +7,13 @@ say() { printf '%s\n' "$*" >&2; }
 
 # The outer world: git repositories to clone, a mirror to download gitea from.
 repository() { # NAME FOLDER
-	mkdir -p "/srv/work/$1"
-	cp -r "$2/." "/srv/work/$1/"
-	git -c init.defaultBranch=main init -q "/srv/work/$1"
-	cd "/srv/work/$1" && git add -A &&
+	mkdir -p "/srv/src/$1"
+	cp -r "$2/." "/srv/src/$1/"
+	git -c init.defaultBranch=main init -q "/srv/src/$1"
+	cd "/srv/src/$1" && git add -A &&
 		GIT_AUTHOR_DATE='2026-11-02T09:00:00Z' GIT_COMMITTER_DATE='2026-11-02T09:00:00Z' \
 		git -c user.name=Alice -c user.email=alice@example.org commit -q -m 'Import'
-	git clone -q --bare "/srv/work/$1" "/srv/git/$1.git"
+	git clone -q --bare "/srv/src/$1" "/srv/git/$1.git"
 }
 python=/usr/lib/python3/dist-packages
 repository ansible/posix $python/ansible_collections/ansible/posix
