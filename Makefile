@@ -1,0 +1,23 @@
+# What people type. CI calls the same targets.
+
+.PHONY: build demo test test-stock fuzz bench lint
+
+build:                       ## the command, without cgo
+	CGO_ENABLED=0 go build -trimpath -o vitrine ./cmd/vitrine
+
+demo: build                  ## a whole example on this machine
+	./vitrine demo
+
+test:                        ## the tests; with RACE=-race as CI runs them
+	go vet ./...
+	go test $(RACE) ./...
+
+test-stock: build            ## against stock age, zstd, gpg and ssh-keygen, which must be installed
+	go test -tags stock ./...
+	./.ci/demo ./vitrine
+
+fuzz:                        ## each fuzz target for FUZZTIME
+	./.ci/fuzz $(or $(FUZZTIME),10s)
+
+bench: build                 ## seal and open against stock tools, as ratios
+	./bench/seal.sh ./vitrine $(LOG)
