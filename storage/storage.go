@@ -9,6 +9,10 @@
 // that are not what their hash or size says are [ErrIntegrity]. Every promise
 // made here is a subtest of the same name in package storagetest, which each
 // backend runs.
+//
+// Keys are those of package vitrine alone; every method that takes one refuses
+// others. A prefix is any string: what no key can start with finds nothing. A
+// cancelled context ends a call with its error, and a stream with its next read.
 package storage
 
 import (

@@ -1,0 +1,7 @@
+//go:build !windows
+
+package storage
+
+import "syscall"
+
+const errNotDir = syscall.ENOTDIR
