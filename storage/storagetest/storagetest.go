@@ -7,9 +7,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"errors"
 	"io"
-	"io/fs"
 	"sync"
 	"testing"
 
