@@ -28,6 +28,10 @@ const maxReply = 4 * vitrine.MaxRecordSize
 
 // A Client talks to one tenant of one server.
 type Client struct {
+	// RetryFor is how long, in sum, to wait between tries of a request while its
+	// failure is one that may pass. New sets five seconds.
+	RetryFor time.Duration
+
 	base   *url.URL // of the server, without a trailing slash
 	tenant string
 	http   *http.Client
@@ -49,7 +53,7 @@ func New(server, tenant string) (*Client, error) {
 	transport.MaxIdleConnsPerHost = 16
 	// Transparent decompression would hide what was sent.
 	transport.DisableCompression = true
-	return &Client{base: u, tenant: tenant, http: &http.Client{Transport: transport}}, nil
+	return &Client{RetryFor: 5 * time.Second, base: u, tenant: tenant, http: &http.Client{Transport: transport}}, nil
 }
 
 // BuildURL is the address of a build's page.

@@ -18,10 +18,8 @@ import (
 	"vitrine"
 )
 
-// A request is tried until it is answered, with pauses that double from
-// firstPause and end at maxPause: attempts in all, about a minute.
+// The pauses between tries double from the first to the longest.
 const (
-	attempts   = 7
 	firstPause = 500 * time.Millisecond
 	maxPause   = 20 * time.Second
 )
@@ -70,16 +68,19 @@ func (e *StatusError) Temporary() bool {
 // trying again can't mend. body, which may be nil, is read from its start each
 // time. The caller closes the response.
 func (c *Client) do(ctx context.Context, method, address string, header http.Header, body io.ReadSeeker, size int64) (*http.Response, error) {
-	pause := firstPause
-	for attempt := 1; ; attempt++ {
+	waited, pause := time.Duration(0), firstPause
+	for {
 		resp, err := c.once(ctx, method, address, header, body, size)
-		if err == nil || attempt == attempts || ctx.Err() != nil || !mayPass(err) {
+		if err == nil || ctx.Err() != nil || !mayPass(err) {
 			return resp, err
 		}
 		wait := pause/2 + rand.N(pause/2)
 		var status *StatusError
 		if errors.As(err, &status) && status.RetryAfter > 0 {
 			wait = min(status.RetryAfter, maxPause)
+		}
+		if waited += wait; waited > c.RetryFor {
+			return nil, err
 		}
 		slog.Debug("trying again", "method", method, "error", err, "after", wait)
 		select {

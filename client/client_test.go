@@ -1,0 +1,185 @@
+package client_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"vitrine"
+	"vitrine/client"
+)
+
+const uuid = "3f0c9a51d2e84f0b9d1c5a7e2b60aa91"
+
+func serve(t *testing.T, h http.HandlerFunc) *client.Client {
+	t.Helper()
+	s := httptest.NewServer(h)
+	t.Cleanup(s.Close)
+	c, err := client.New(s.URL+"/", "demo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestNewRefuses(t *testing.T) {
+	for _, test := range []struct{ server, tenant string }{
+		{"", "demo"}, {"example.org", "demo"}, {"ftp://example.org", "demo"}, {"https://user@example.org", "demo"},
+		{"https://example.org?x=y", "demo"}, {"https://example.org", ""}, {"https://example.org", "../x"},
+	} {
+		if _, err := client.New(test.server, test.tenant); err == nil {
+			t.Errorf("New(%q, %q) succeeded", test.server, test.tenant)
+		}
+	}
+}
+
+// What may pass is tried again; what can't is not.
+func TestRetry(t *testing.T) {
+	for _, test := range []struct {
+		status int
+		tries  int32 // until the answer is taken as it is; 0: the third succeeds
+		is     error
+	}{
+		{http.StatusServiceUnavailable, 0, nil},
+		{http.StatusBadGateway, 0, nil},
+		{http.StatusTooManyRequests, 0, nil},
+		{http.StatusNotFound, 1, fs.ErrNotExist},
+		{http.StatusGone, 1, fs.ErrNotExist},
+		{http.StatusConflict, 1, fs.ErrExist},
+		{http.StatusForbidden, 1, client.ErrRefused},
+		{http.StatusBadRequest, 1, nil},
+		{http.StatusFound, 1, nil},
+	} {
+		t.Run(fmt.Sprint(test.status), func(t *testing.T) {
+			t.Parallel()
+			var tries atomic.Int32
+			c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				if n := tries.Add(1); n == 3 {
+					io.WriteString(w, `{"uuid":"`+uuid+`"}`)
+					return
+				}
+				w.Header().Set("Content-Type", "application/problem+json")
+				w.WriteHeader(test.status)
+				fmt.Fprintf(w, `{"title":"x","status":%d,"detail":"because of this"}`, test.status)
+			})
+			b, err := c.Build(context.Background(), uuid)
+			if test.tries == 0 {
+				if err != nil || b.UUID != uuid || tries.Load() != 3 {
+					t.Fatalf("got %q, error %v after %d tries", b.UUID, err, tries.Load())
+				}
+				return
+			}
+			if err == nil || !strings.Contains(err.Error(), "because of this") || (test.is != nil && !errors.Is(err, test.is)) || tries.Load() != test.tries {
+				t.Fatalf("error %v after %d tries, want one that is %v with the reason", err, tries.Load(), test.is)
+			}
+		})
+	}
+}
+
+func TestRetryEnds(t *testing.T) {
+	c, err := client.New("http://127.0.0.1:1", "demo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.RetryFor = time.Second
+	start := time.Now()
+	if _, err := c.Build(context.Background(), uuid); err == nil || time.Since(start) > 5*time.Second {
+		t.Fatalf("error %v after %s", err, time.Since(start))
+	}
+	c.RetryFor = time.Hour
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := c.Build(ctx, uuid); err == nil || time.Since(start) > 10*time.Second {
+		t.Fatalf("error %v after %s", err, time.Since(start))
+	}
+}
+
+func TestResolve(t *testing.T) {
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Query().Get("uuid") {
+		case "3f*":
+			fmt.Fprintf(w, `{"builds":[{"uuid":%q}]}`, uuid)
+		case "4*":
+			fmt.Fprintf(w, `{"builds":[{"uuid":"40000000000000000000000000000000"},{"uuid":"41000000000000000000000000000000"}]}`)
+		default:
+			io.WriteString(w, `{"builds":[]}`)
+		}
+	})
+	for _, good := range []string{uuid, "3f", "https://x.example/t/demo/build/" + uuid, "https://x.example/t/demo/build/3f"} {
+		if got, err := c.Resolve(context.Background(), good); got != uuid || err != nil {
+			t.Errorf("Resolve(%q) = %q, error %v", good, got, err)
+		}
+	}
+	for _, bad := range []string{"", "3F", "*", "xyz", uuid + "0", "https://x.example/", "../3f"} {
+		if got, err := c.Resolve(context.Background(), bad); err == nil {
+			t.Errorf("Resolve(%q) = %q", bad, got)
+		}
+	}
+	if _, err := c.Resolve(context.Background(), "4"); !errors.Is(err, client.ErrAmbiguous) {
+		t.Errorf("two builds: error %v", err)
+	}
+	if _, err := c.Resolve(context.Background(), "5"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no build: error %v", err)
+	}
+}
+
+// A server can't make a client use memory without bound, or take HTML for an answer.
+func TestHostileReplies(t *testing.T) {
+	for name, h := range map[string]http.HandlerFunc{
+		"endless": func(w http.ResponseWriter, r *http.Request) {
+			chunk := bytes.Repeat([]byte(" "), 1<<20)
+			for range 64 {
+				if _, err := w.Write(chunk); err != nil {
+					return
+				}
+			}
+		},
+		"not JSON": func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "<html>") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := serve(t, h).Build(context.Background(), uuid); err == nil {
+				t.Fatal("no error")
+			}
+		})
+	}
+}
+
+func TestOpenRange(t *testing.T) {
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if want := "/api/v1/tenant/demo/builds/" + uuid + "/artifacts/logs/a+b.log"; r.URL.Path != want {
+			t.Errorf("path %q, want %q", r.URL.Path, want)
+		}
+		http.ServeContent(w, r, "", time.Time{}, strings.NewReader("0123456789"))
+	})
+	key := vitrine.ArtifactKey(uuid, "logs/a+b.log")
+	for _, test := range []struct {
+		off, n int64
+		want   string
+	}{{0, -1, "0123456789"}, {3, -1, "3456789"}, {3, 4, "3456"}, {0, 1, "0"}} {
+		r, err := c.OpenRange(context.Background(), key, test.off, test.n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(r)
+		r.Close()
+		if string(got) != test.want || err != nil {
+			t.Errorf("range %d, %d: got %q, error %v", test.off, test.n, got, err)
+		}
+	}
+	whole := serve(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "0123456789") })
+	if _, err := whole.OpenRange(context.Background(), key, 3, 4); err == nil {
+		t.Error("a 200 for a range was taken for the range")
+	}
+	if _, err := whole.Open(context.Background(), "../etc/passwd"); err == nil {
+		t.Error("a key that is none of vitrine's was asked for")
+	}
+}
