@@ -1,0 +1,172 @@
+package crypto
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"filippo.io/age"
+)
+
+// A Writer seals what is written to it. A file is complete only when Close has
+// returned nil; after an error, or without Close, what was written so far opens
+// as [ErrTruncated]. There is nothing to release when a Writer is given up.
+//
+// A Writer is not safe for concurrent use. Several Writers share the
+// compressors and their memory.
+type Writer struct {
+	frames sink
+	age    io.WriteCloser
+	size   int64
+	lines  int64
+	last   byte  // of the plaintext so far
+	err    error // the first one, or errClosed
+}
+
+// A sink is the layer between a Writer and age. The plaintext is put into
+// space, which is never empty, and then announced to filled.
+type sink interface {
+	space() []byte
+	filled(n int) error
+	Close() error
+}
+
+var errClosed = errors.New("seal: writer is closed")
+
+// Seal returns a Writer that compresses, pads and encrypts to the recipients.
+// The header is written to dst before it returns. Of the plaintext, the length
+// of the file tells its compressed size within 12 % and no more.
+func Seal(dst io.Writer, recipients ...age.Recipient) (*Writer, error) {
+	a, err := encrypt(dst, recipients)
+	if err != nil {
+		return nil, err
+	}
+	return &Writer{age: a, frames: &frameWriter{dst: a}}, nil
+}
+
+// SealRaw returns a Writer that encrypts and does not compress, for what
+// [Compressible] says does not get smaller. The length of the file tells that
+// of the plaintext. A plaintext that starts like a zstd stream is refused,
+// since [Open] would decompress it.
+func SealRaw(dst io.Writer, recipients ...age.Recipient) (*Writer, error) {
+	a, err := encrypt(dst, recipients)
+	if err != nil {
+		return nil, err
+	}
+	return &Writer{age: a, frames: &rawWriter{dst: a}}, nil
+}
+
+func encrypt(dst io.Writer, recipients []age.Recipient) (io.WriteCloser, error) {
+	if len(recipients) == 0 {
+		return nil, errors.New("seal: no recipients")
+	}
+	if len(recipients) > MaxRecipients {
+		return nil, fmt.Errorf("seal: %d recipients, more than %d", len(recipients), MaxRecipients)
+	}
+	a, err := age.Encrypt(dst, recipients...)
+	if err != nil {
+		return nil, fmt.Errorf("seal: %w", err)
+	}
+	return a, nil
+}
+
+// Size is the number of plaintext bytes written so far.
+func (w *Writer) Size() int64 { return w.size }
+
+// Lines is the number of lines written so far, a last one without its line
+// break included.
+func (w *Writer) Lines() int64 {
+	if w.size > 0 && w.last != '\n' {
+		return w.lines + 1
+	}
+	return w.lines
+}
+
+// Write seals p. Bytes are held back until there is a frame of them.
+func (w *Writer) Write(p []byte) (n int, err error) {
+	for w.err == nil && n < len(p) {
+		space := w.frames.space()
+		c := copy(space, p[n:])
+		w.filled(space[:c])
+		n += c
+	}
+	return n, w.err
+}
+
+// ReadFrom seals all of r. An error of r fails the Writer for good: a source
+// that broke off must not be sealed as if it were complete.
+func (w *Writer) ReadFrom(r io.Reader) (n int64, err error) {
+	for w.err == nil {
+		space := w.frames.space()
+		c, err := r.Read(space)
+		n += int64(c)
+		w.filled(space[:c])
+		if err == io.EOF {
+			break
+		}
+		if err != nil && w.err == nil {
+			w.err = fmt.Errorf("seal: read plaintext: %w", err)
+		}
+	}
+	return n, w.err
+}
+
+// filled counts and passes on p, which lies at the start of the space.
+func (w *Writer) filled(p []byte) {
+	if len(p) == 0 {
+		return
+	}
+	w.size += int64(len(p))
+	w.lines += int64(bytes.Count(p, []byte{'\n'}))
+	w.last = p[len(p)-1]
+	if err := w.frames.filled(len(p)); err != nil {
+		w.err = fmt.Errorf("seal: %w", err)
+	}
+}
+
+// Close writes what was held back and makes the file complete, unless the
+// Writer has failed; then it returns that error. It does not close dst.
+func (w *Writer) Close() error {
+	err := w.err
+	if err == nil {
+		w.err = errClosed
+		if err = w.frames.Close(); err == nil {
+			err = w.age.Close()
+		}
+		if err != nil {
+			err = fmt.Errorf("seal: %w", err)
+			w.err = err
+		}
+	}
+	return err
+}
+
+// A rawWriter passes plaintext on to age as it is.
+type rawWriter struct {
+	dst     io.Writer
+	buf     [32 << 10]byte
+	held    int  // bytes of buf that wait for the others of a magic number
+	started bool // something was passed on
+}
+
+func (w *rawWriter) space() []byte { return w.buf[w.held:] }
+
+func (w *rawWriter) filled(n int) error {
+	w.held += n
+	if !w.started && w.held < 4 {
+		return nil
+	}
+	if !w.started && looksZstd(w.buf[:w.held]) {
+		return errors.New("a zstd stream can't be sealed as it is, it must be sealed with zstd")
+	}
+	w.started = true
+	return w.Close()
+}
+
+// Close passes on what is held.
+func (w *rawWriter) Close() error {
+	_, err := w.dst.Write(w.buf[:w.held])
+	w.held = 0
+	return err
+}
