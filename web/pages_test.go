@@ -1,0 +1,109 @@
+package web
+
+import (
+	"net/url"
+	"strings"
+	"time"
+
+	"vitrine"
+)
+
+var testNow = time.Date(2026, 11, 22, 2, 16, 40, 0, time.UTC)
+
+var testLayout = Layout{Tenant: "opendev", Now: testNow, PublicURL: "https://logs.example.org"}
+
+// testBuild is a build that began the given time before testNow.
+func testBuild(n int, result vitrine.Result, before, took time.Duration) vitrine.Build {
+	b := vitrine.Build{State: vitrine.Finished, Sealed: 2, Public: 1}
+	b.Tenant, b.Service, b.JobName = "opendev", "codesearch", "infra-prod-service-codesearch"
+	b.UUID = strings.Repeat("0123456789abcdef"[n%16:n%16+1], 30) + "0123456789abcdef"[n/16%16:n/16%16+1] + "e"
+	b.Buildset = strings.Repeat("7a", 16)
+	b.Result, b.Voting, b.Pipeline = result, true, "deploy"
+	b.Ref = vitrine.Ref{
+		Project: "opendev/system-config", Branch: "master", Change: 894201, Patchset: "3",
+		NewRev: strings.Repeat("9b1f", 10), RefURL: "https://review.example.org/c/894201",
+	}
+	b.StartTime = testNow.Add(-before)
+	b.EndTime = b.StartTime.Add(took)
+	b.Keyring = vitrine.Keyring{Commit: strings.Repeat("c41d", 10), URL: "https://git.example.org/keyring"}
+	b.Publisher = "bridge"
+	b.Expires = time.Date(2027, 5, 21, 0, 0, 0, 0, time.UTC)
+	return b
+}
+
+func testState(n int, s vitrine.State) vitrine.Build {
+	b := testBuild(n, "", 72*time.Second, 0)
+	b.State, b.EndTime, b.Sealed, b.Public = s, time.Time{}, 0, 0
+	return b
+}
+
+func testService() Service {
+	return Service{
+		Name: "codesearch", Description: "Code search over every repository", URL: "https://codesearch.example.org",
+		Jobs: []string{"infra-prod-service-codesearch", "infra-prod-codesearch-*"},
+		Readers: []Person{
+			{Name: "alice", Keys: []Key{{Kind: "age", Fingerprint: "age1tg0rmn4kz6yh0y2jx6d8hhg8p6f0txcl9u3k0yrk5y8xkqw8u5rstfhxh"}}},
+			{Name: "erin", Groups: []string{"infra-root"}, Problem: "key expired 2026-10-01", Keys: []Key{{Kind: "ssh-rsa", Fingerprint: "SHA256:short", Expires: testNow}}},
+		},
+		Publishers: []Person{{Name: "bridge"}}, Public: []string{"screenshots/**.png"},
+		Retention: 180 * 24 * time.Hour, MinReaders: 2, Class: "classic",
+	}
+}
+
+// testPages is every kind of page, in every state that has its own words. Each
+// call makes them anew, so that a test may change them.
+func testPages() map[string]Page {
+	b := testBuild(1, vitrine.Success, 331*time.Second, 202*time.Second)
+	b.Artifacts = []vitrine.Artifact{
+		{Path: "service-codesearch.yaml.log.zst.age", Sealed: true, Size: 48213, PlainSize: 611204, Lines: 8122},
+		{Path: "screenshots/search.png", Size: 212000, PlainSize: 212000, MediaType: "image/png"},
+		{Path: "report.svg", Size: 999, PlainSize: 999, MediaType: "image/svg+xml"},
+	}
+	b.Readers = []vitrine.Reader{{Name: "alice", Fingerprints: []string{testService().Readers[0].Keys[0].Fingerprint}}}
+	b.SkippedReaders = []vitrine.SkippedReader{{Name: "erin", Reason: "key expired 2026-10-01"}}
+	failed := testBuild(2, vitrine.Failure, 2*time.Hour, 48*time.Second)
+	failed.ErrorDetail = "host review03 unreachable"
+	failed.Voting, failed.Nodeset = false, "focal"
+	timer := testBuild(3, "SKIPPED", 30*time.Hour, 0)
+	timer.Ref.Change, timer.Ref.Patchset, timer.Ref.NewRev, timer.Ref.RefURL = 0, "", "", ""
+	timer.Pipeline = "periodic"
+	push := testBuild(4, vitrine.TimedOut, 40*24*time.Hour, time.Hour)
+	push.Ref.Change, push.Ref.Patchset = 0, ""
+	push.Expires = testNow.Add(-time.Hour)
+	running, lost := testState(5, vitrine.Running), testState(6, vitrine.Lost)
+	history := []vitrine.Build{running, b, failed, timer, push, lost}
+	service := testService()
+	return map[string]Page{
+		"overview": OverviewPage{
+			Services: []ServiceHistory{{Service: service, History: history}, {Service: Service{Name: "wiki"}}},
+			Lately:   Tally{31, 29},
+		},
+		"overview-empty": OverviewPage{},
+		"builds": BuildsPage{
+			Filter: url.Values{"job_name": {"infra-prod-*"}, "result": {"SUCCESS", "FAILURE"}, "from": {"2026-11-01"}, "to": {""}, "stranger": {"x"}},
+			Builds: history, Newer: "n1", Older: "o1", Services: []string{"codesearch"},
+		},
+		"builds-nomatch": BuildsPage{Filter: url.Values{"change": {"1"}}},
+		"builds-empty":   BuildsPage{},
+		"build":          BuildPage{Build: b, History: history, Others: 2, People: service.Readers, Signature: Signature{State: Verified}},
+		"build-failed":   BuildPage{Build: failed, Signature: Signature{NotVerified, "the key is not bridge's"}},
+		"build-running":  BuildPage{Build: running, History: history},
+		"build-lost":     BuildPage{Build: lost},
+		"build-push":     BuildPage{Build: push},
+		"buildset":       BuildsetPage{UUID: b.Buildset, Builds: history},
+		"buildset-empty": BuildsetPage{UUID: b.Buildset},
+		"service": ServicePage{
+			Service: service, Builds: history, Keyring: b.Keyring,
+			Jobs: []JobHistory{{Name: "infra-prod-service-codesearch", History: history}, {Name: "infra-prod-codesearch-new"}},
+		},
+		"service-empty": ServicePage{Service: Service{Name: "wiki"}},
+		"job":           JobPage{Name: "infra-prod-service-codesearch", Service: "codesearch", Builds: history},
+		"job-empty":     JobPage{Name: ".."},
+		"keyring":       KeyringPage{Keyring: b.Keyring, Services: []Service{service}, People: service.Readers, Problem: "services/x.yaml:3: unknown field"},
+		"keyring-empty": KeyringPage{},
+		"error-400":     ErrorPage{Status: 400, Message: `result "NOPE" is not a result`},
+		"error-404":     ErrorPage{Status: 404, Message: "no build has this id"},
+		"error-500":     ErrorPage{Status: 500, RequestID: "9f2c11aa"},
+		"error-503":     ErrorPage{Status: 503},
+	}
+}

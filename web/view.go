@@ -1,0 +1,254 @@
+package web
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"vitrine"
+)
+
+// A document is what a template is executed on. Its methods join a page's data
+// with what the layout knows: the tenant, for paths, and the time.
+type document struct {
+	Layout
+	Page Page
+}
+
+// Title is the text of the title element.
+func (d document) Title() string {
+	if d.Tenant == "" {
+		return d.Page.title() + " · vitrine"
+	}
+	return d.Page.title() + " · " + d.Tenant + " · vitrine"
+}
+
+// A navLink is an entry of the navigation. Current is the value of aria-current.
+type navLink struct{ Text, Path, Current string }
+
+// Nav is the navigation with the current page, or the section it is in, marked.
+func (d document) Nav() []navLink {
+	links := []navLink{
+		{"Overview", ServicesPath(d.Tenant), ""},
+		{"Builds", BuildsPath(d.Tenant, nil), ""},
+		{"Keyring", KeyringPath(d.Tenant), ""},
+	}
+	for i, l := range links {
+		if strings.ToLower(l.Text) != d.Page.section() {
+			continue
+		}
+		links[i].Current = "true"
+		if d.Page.template() == d.Page.section() {
+			links[i].Current = "page"
+		}
+	}
+	return links
+}
+
+// Paths for templates, with the tenant filled in.
+
+func (d document) HomePath() string              { return HomePath }
+func (d document) BuildsPath() string            { return BuildsPath(d.Tenant, nil) }
+func (d document) BuildPath(uuid string) string  { return BuildPath(d.Tenant, uuid) }
+func (d document) JobPath(name string) string    { return JobPath(d.Tenant, name) }
+func (d document) KeyringPath() string           { return KeyringPath(d.Tenant) }
+func (d document) SearchPath() string            { return SearchPath(d.Tenant) }
+func (d document) ServicesPath() string          { return ServicesPath(d.Tenant) }
+func (d document) ServicePath(n string) string   { return ServicePath(d.Tenant, n) }
+func (d document) SignersPath() string           { return AllowedSignersPath(d.Tenant) }
+func (d document) BuildsetPath(id string) string { return BuildsetPath(d.Tenant, id) }
+
+// BuildsWith is the list of builds whose parameter has the value.
+func (d document) BuildsWith(param, value string) string {
+	return BuildsPath(d.Tenant, url.Values{param: {value}})
+}
+
+// A when is a time in a list: relative, with the absolute one behind it.
+type when struct{ Text, ISO, Title string }
+
+// Ago is t as lists show it.
+func (d document) Ago(t time.Time) when {
+	return when{ago(d.Now, t), t.UTC().Format(time.RFC3339), moment(t)}
+}
+
+// At is t as the page of the thing shows it.
+func (d document) At(t time.Time) when {
+	return when{moment(t), t.UTC().Format(time.RFC3339), ""}
+}
+
+// On is the day of t.
+func (d document) On(t time.Time) when {
+	return when{day(t), t.UTC().Format(time.DateOnly), ""}
+}
+
+// Past reports whether t has passed.
+func (d document) Past(t time.Time) bool { return t.Before(d.Now) }
+
+// A row is a build as lists and pages show it.
+type row struct {
+	vitrine.Build
+	Outcome outcome
+	Path    string
+	Started when
+	Took    string // empty if there is nothing to tell
+	Bar     int    // 0 to 44 units, the root of the time it took against the longest in the list
+	d       document
+}
+
+// Row is one build.
+func (d document) Row(b vitrine.Build) row {
+	r := row{Build: b, Outcome: outcomeOf(b), Path: d.BuildPath(b.UUID), Started: d.Ago(b.StartTime), d: d}
+	switch {
+	case b.State == vitrine.Running:
+		r.Took = duration(d.Now.Sub(b.StartTime))
+	case !b.EndTime.IsZero() && (r.Outcome.Kind != "none" || b.Duration() > 0):
+		r.Took = duration(b.Duration())
+	}
+	return r
+}
+
+// Rows are the builds of a list.
+func (d document) Rows(bs []vitrine.Build) []row {
+	longest := time.Second
+	for _, b := range bs {
+		longest = max(longest, b.Duration())
+	}
+	rows := make([]row, len(bs))
+	for i, b := range bs {
+		rows[i] = d.Row(b)
+		if b.Duration() > 0 {
+			rows[i].Bar = max(2, int(44*math.Sqrt(float64(b.Duration())/float64(longest))))
+		}
+	}
+	return rows
+}
+
+func (r row) Headline() string    { return headline(r.Build, r.d.Now) }
+func (r row) Verb() string        { return verb(r.Build) }
+func (r row) JobPath() string     { return r.d.JobPath(r.JobName) }
+func (r row) ServicePath() string { return r.d.ServicePath(r.Service) }
+
+// Timer reports whether nothing but the clock asked for the build.
+func (r row) Timer() bool {
+	return r.Ref.Change == 0 && (r.Ref.NewRev == "" || strings.HasPrefix(r.Pipeline, "periodic"))
+}
+
+// Commit is the commit that was built, short; its whole is Ref.NewRev.
+func (r row) Commit() string { return id(r.Ref.NewRev) }
+
+// id is a commit or a build's id, short enough for a row and long enough to
+// find it again.
+func id(s string) string {
+	if len(s) > 10 && strings.Trim(s, "0123456789abcdef") == "" {
+		return s[:10]
+	}
+	return cut(s)
+}
+
+// A strip is a history drawn small: a bar a build, oldest first, the newest at
+// the right edge.
+type strip struct {
+	Label string
+	Bars  []bar
+	Empty int // units without a build, at the left
+}
+
+// A bar stands on the line at 26 units; what went wrong hangs below it, so
+// that it is told by more than its colour.
+type bar struct {
+	X, Y, H int
+	Kind    string
+	Path    string
+	Title   string
+	Current bool
+}
+
+// Strip draws history, which is newest first, and marks the build with the
+// uuid current.
+func (d document) Strip(history []vitrine.Build, current string) strip {
+	return d.strip(history, current, HistoryLength)
+}
+
+func (d document) strip(history []vitrine.Build, current string, length int) strip {
+	history = history[:min(len(history), length)]
+	longest := time.Second
+	succeeded := 0
+	for _, b := range history {
+		longest = max(longest, b.Duration())
+		if outcomeOf(b).Kind == "ok" {
+			succeeded++
+		}
+	}
+	s := strip{
+		Label: fmt.Sprintf("the last %d builds, %d succeeded", len(history), succeeded),
+		Empty: 7 * (HistoryLength - len(history)),
+	}
+	for i, b := range slices.Backward(history) {
+		r := d.Row(b)
+		v := bar{
+			X: 7 * (HistoryLength - 1 - i), H: 6 + int(20*b.Duration()/longest), Kind: r.Outcome.Kind,
+			Path: r.Path, Current: b.UUID == current,
+			Title: r.Headline() + " · " + moment(b.StartTime),
+		}
+		if v.Kind == "none" {
+			v.H = 3
+		}
+		v.Y = 26 - v.H
+		if v.Kind == "bad" {
+			v.H += 4
+		}
+		s.Bars = append(s.Bars, v)
+	}
+	return s
+}
+
+// overviewBars bounds the bars of an overview: each holds an id that does not
+// compress, and a page should stay small however many services there are.
+const overviewBars = 600
+
+// CardStrip is the strip of one of n cards.
+func (d document) CardStrip(history []vitrine.Build, n int) strip {
+	return d.strip(history, "", min(HistoryLength, max(8, overviewBars/max(n, 1))))
+}
+
+// Summary tells how a list of builds went, as a sentence.
+func (d document) Summary(bs []vitrine.Build) string {
+	n := make(map[string]int)
+	for _, b := range bs {
+		n[outcomeOf(b).Kind]++
+	}
+	if len(bs) > 0 && n["ok"] == len(bs) {
+		if len(bs) == 1 {
+			return "It succeeded"
+		}
+		return fmt.Sprintf("All %d succeeded", len(bs))
+	}
+	var parts []string
+	for _, k := range []struct{ kind, word string }{
+		{"ok", "succeeded"}, {"bad", "failed"}, {"run", "still running"}, {"lost", "lost or interrupted"}, {"none", "skipped or cancelled"},
+	} {
+		if n[k.kind] > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n[k.kind], k.word))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// Usual is the median time that the builds which succeeded took, or empty.
+func (d document) Usual(bs []vitrine.Build) string {
+	var took []time.Duration
+	for _, b := range bs {
+		if outcomeOf(b).Kind == "ok" {
+			took = append(took, b.Duration())
+		}
+	}
+	if len(took) < 2 {
+		return ""
+	}
+	slices.SortFunc(took, cmp.Compare[time.Duration])
+	return duration(took[len(took)/2])
+}

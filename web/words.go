@@ -1,0 +1,184 @@
+package web
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"vitrine"
+)
+
+// An outcome is a build's result as people see it: a shape and colour (Kind)
+// and a word.
+type outcome struct {
+	Kind string // ok, bad, run, lost or none; names a mark in layout.html and a class in style.css
+	Word string
+}
+
+var outcomes = map[vitrine.Result]outcome{
+	vitrine.Success:    {"ok", "Succeeded"},
+	vitrine.Failure:    {"bad", "Failed"},
+	vitrine.TimedOut:   {"bad", "Timed out"},
+	"POST_FAILURE":     {"bad", "Failed at the end"},
+	"ERROR":            {"bad", "Error"},
+	"EXCEPTION":        {"bad", "Exception"},
+	"CONFIG_ERROR":     {"bad", "Configuration error"},
+	"DISK_FULL":        {"bad", "Disk full"},
+	"MERGE_CONFLICT":   {"bad", "Merge conflict"},
+	"MERGE_FAILURE":    {"bad", "Merge failed"},
+	"MERGER_FAILURE":   {"bad", "Merge failed"},
+	"NODE_FAILURE":     {"bad", "No node"},
+	"NO_HANDLE":        {"bad", "No handler"},
+	"RETRY_LIMIT":      {"bad", "Out of retries"},
+	"UNREACHABLE":      {"bad", "Unreachable"},
+	vitrine.LostResult: {"lost", "Lost"},
+	vitrine.Aborted:    {"lost", "Aborted"},
+	"RETRY":            {"lost", "Interrupted, retried"},
+	"SKIPPED":          {"none", "Skipped"},
+	"CANCELED":         {"none", "Cancelled"},
+	"DEQUEUED":         {"none", "Taken off the queue"},
+}
+
+func outcomeOf(b vitrine.Build) outcome {
+	switch {
+	case b.State == vitrine.Running:
+		return outcome{"run", "Running"}
+	case b.State == vitrine.Lost:
+		return outcome{"lost", "Lost"}
+	}
+	if o, ok := outcomes[b.Result]; ok {
+		return o
+	}
+	return outcome{"none", string(b.Result)}
+}
+
+// headline is the first line of a build's page, as a sentence without its stop.
+func headline(b vitrine.Build, now time.Time) string {
+	o, took := outcomeOf(b), b.Duration()
+	switch {
+	case o.Kind == "run":
+		return "Running for " + duration(now.Sub(b.StartTime))
+	case b.State == vitrine.Lost:
+		return "Lost: no word came from the runner"
+	case o.Kind == "none":
+		return o.Word
+	case o.Kind == "ok":
+		return o.Word + " in " + duration(took)
+	}
+	return o.Word + " after " + duration(took)
+}
+
+// verb opens the sentence about what a build ran for: what its pipeline is for,
+// in the tense of its state.
+func verb(b vitrine.Build) string {
+	deploys := strings.Contains(b.Pipeline, "deploy")
+	tests := strings.Contains(b.Pipeline, "check") || strings.Contains(b.Pipeline, "gate")
+	switch kind := outcomeOf(b).Kind; {
+	case deploys && kind == "ok":
+		return "Deployed"
+	case deploys && kind == "run":
+		return "Deploying"
+	case deploys && kind == "lost":
+		return "Was deploying"
+	case deploys && kind == "bad":
+		return "Tried to deploy"
+	case tests && (kind == "ok" || kind == "bad"):
+		return "Tested"
+	case tests && kind == "run":
+		return "Testing"
+	}
+	return "For"
+}
+
+// duration is d as "48 s", "3 min 22 s", "1 h 04 min" or "2 d 3 h".
+func duration(d time.Duration) string {
+	s := int64(max(d, 0).Round(time.Second) / time.Second)
+	switch {
+	case s < 60:
+		return fmt.Sprintf("%d s", s)
+	case s < 3600:
+		return fmt.Sprintf("%d min %02d s", s/60, s%60)
+	case s < 24*3600:
+		return fmt.Sprintf("%d h %02d min", s/3600, s/60%60)
+	}
+	return fmt.Sprintf("%d d %d h", s/(24*3600), s/3600%24)
+}
+
+// ago is how long before now t was. page.js says it in the same words.
+func ago(now, t time.Time) string {
+	switch s := int64(now.Sub(t) / time.Second); {
+	case s < 60:
+		return "just now"
+	case s < 3600:
+		return fmt.Sprintf("%d min ago", s/60)
+	case s < 24*3600:
+		return fmt.Sprintf("%d h ago", s/3600)
+	case s < 48*3600:
+		return "yesterday"
+	case s < 30*24*3600:
+		return fmt.Sprintf("%d days ago", s/(24*3600))
+	}
+	return day(t)
+}
+
+func day(t time.Time) string    { return t.UTC().Format("2 Jan 2006") }
+func moment(t time.Time) string { return t.UTC().Format("2 Jan 2006, 15:04 UTC") }
+
+// size is a number of bytes as "612 B", "48 KB" or "1.9 MB" (thousands).
+func size(n int64) string {
+	if n < 1000 {
+		return fmt.Sprintf("%d B", n)
+	}
+	f, unit := float64(n), 0
+	for f >= 999.5 && unit < 5 {
+		f, unit = f/1000, unit+1
+	}
+	digits := 0
+	if f < 9.95 && unit > 1 {
+		digits = 1
+	}
+	return strconv.FormatFloat(f, 'f', digits, 64) + " " + []string{"B", "KB", "MB", "GB", "TB", "PB"}[unit]
+}
+
+// count is n with its thousands apart: 894,201.
+func count[N int | int64](n N) string {
+	s := strconv.FormatInt(int64(n), 10)
+	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// The length, in characters, up to which a name is shown whole, and what is
+// kept of a longer one at its start and end.
+const maxShown, keptStart, keptEnd = 64, 40, 20
+
+// cut is s, or its start and end if it is too long for a row.
+func cut(s string) string {
+	r := []rune(s)
+	if len(r) <= maxShown {
+		return s
+	}
+	return string(r[:keptStart]) + "…" + string(r[len(r)-keptEnd:])
+}
+
+// whole is s if [cut] shortens it, for a title, and empty if not.
+func whole(s string) string {
+	if cut(s) == s {
+		return ""
+	}
+	return s
+}
+
+// fingerprint is the start and end of a key's fingerprint, for small print.
+func fingerprint(s string) string {
+	if r := []rune(s); len(r) > 24 {
+		return string(r[:12]) + "…" + string(r[len(r)-5:])
+	}
+	return s
+}
+
+// isolate keeps a name's writing direction from leaking into the words after
+// it, where there is no bdi element: in titles and labels.
+func isolate(s string) string { return "\u2068" + s + "\u2069" }
