@@ -32,8 +32,8 @@ type Key struct {
 type Service struct {
 	Name        string
 	Description string
-	URL         string // of the service itself
-	Jobs        []string
+	URL         string   // of the service itself
+	Jobs        []string // patterns; none: the keyring does not name the service any more
 	Readers     []Person
 	Publishers  []Person
 	Public      []string      // patterns of files that may be published unsealed
@@ -214,7 +214,7 @@ func (p ErrorPage) Heading() string {
 func (p ErrorPage) Advice() string {
 	switch {
 	case p.Status == http.StatusNotFound:
-		return "The address may be mistyped, or the build not published yet. The search above takes a job, a change, a commit or a build id."
+		return "The address may be mistyped, or the build not published yet."
 	case p.Status == http.StatusTooManyRequests:
 		return "Wait a minute, then load this page again."
 	case p.Status == http.StatusServiceUnavailable:

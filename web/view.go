@@ -184,7 +184,7 @@ func (d document) strip(history []vitrine.Build, current string, length int) str
 		}
 	}
 	s := strip{
-		Label: fmt.Sprintf("the last %d builds, %d succeeded", len(history), succeeded),
+		Label: fmt.Sprintf("%d builds, %d succeeded", len(history), succeeded),
 		Empty: 7 * (HistoryLength - len(history)),
 	}
 	for i, b := range slices.Backward(history) {
@@ -217,11 +217,14 @@ func (d document) CardStrip(history []vitrine.Build, n int) strip {
 
 // Summary tells how a list of builds went, as a sentence.
 func (d document) Summary(bs []vitrine.Build) string {
+	if len(bs) == 0 {
+		return "No builds yet"
+	}
 	n := make(map[string]int)
 	for _, b := range bs {
 		n[outcomeOf(b).Kind]++
 	}
-	if len(bs) > 0 && n["ok"] == len(bs) {
+	if n["ok"] == len(bs) {
 		if len(bs) == 1 {
 			return "It succeeded"
 		}
