@@ -1,0 +1,166 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"vitrine"
+	"vitrine/storage"
+)
+
+// inlineTypes are the media types that a browser may show in place: images that
+// can't hold a script.
+var inlineTypes = map[string]string{
+	".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".gif": "image/gif", ".webp": "image/webp",
+}
+
+// getArtifact is GET …/builds/UUID/artifacts/PATH: an artifact's stored bytes,
+// or a range of them. Only what a record names is served.
+func (s *Server) getArtifact(c echo.Context) error {
+	ctx, uuid, want := c.Request().Context(), param(c, "uuid"), param(c, "*")
+	build, _, err := s.Index.Build(ctx, uuid)
+	if err != nil {
+		return err
+	}
+	for _, a := range build.Artifacts {
+		if a.Path == want {
+			return s.serveArtifact(c, build, a)
+		}
+	}
+	return refuse(http.StatusNotFound, "build %s has no artifact %q", uuid, want)
+}
+
+func (s *Server) serveArtifact(c echo.Context, build vitrine.Build, a vitrine.Artifact) error {
+	ctx := c.Request().Context()
+	key := vitrine.ArtifactKey(build.UUID, a.Path)
+	object, err := s.Bucket.Stat(ctx, key)
+	if errors.Is(err, fs.ErrNotExist) {
+		return refuse(http.StatusGone, "%s: the record names it, but the store has it no longer", a.Path)
+	} else if err != nil {
+		return err
+	}
+	h := c.Response().Header()
+	mediaType, inline := inlineTypes[strings.ToLower(path.Ext(a.Path))]
+	disposition := "inline"
+	if a.Sealed || !inline {
+		mediaType, disposition = "application/octet-stream", "attachment"
+	}
+	h.Set("Content-Type", mediaType)
+	// A path is of characters that need no quoting (vitrine.ValidPath).
+	h.Set("Content-Disposition", fmt.Sprintf("%s; filename=%q", disposition, path.Base(a.Path)))
+	h.Set("Content-Security-Policy", "sandbox; default-src 'none'")
+	h.Set("ETag", `"`+a.SHA256+`"`)
+	h.Set("Cache-Control", "public, max-age=31536000, immutable")
+	// Served as the store has it: whether it is what was signed, readers check.
+	body := &objectReader{ctx: ctx, bucket: s.Bucket, key: key, size: object.Size}
+	defer body.Close()
+	http.ServeContent(&patientWriter{c.Response(), http.NewResponseController(c.Response())}, c.Request(), "", object.ModTime, body)
+	return nil
+}
+
+// getRecord is GET …/builds/UUID/build.json, started.json and their signatures,
+// byte for byte as they were signed.
+func (s *Server) getRecord(c echo.Context) error {
+	ctx, uuid := c.Request().Context(), param(c, "uuid")
+	build, _, err := s.Index.Build(ctx, uuid)
+	if err != nil {
+		return err
+	}
+	key := vitrine.DayPrefix(build.StartTime) + uuid + "/" + param(c, "record")
+	if k, err := vitrine.ParseKey(key); err != nil || k.Kind == vitrine.ArtifactKind {
+		return refuse(http.StatusNotFound, "there is nothing at this address")
+	}
+	text, err := s.read(ctx, key, vitrine.MaxRecordSize)
+	if err != nil {
+		return err
+	}
+	mediaType := "text/plain; charset=utf-8"
+	if strings.HasSuffix(key, ".json") {
+		mediaType = "application/json"
+	}
+	c.Response().Header().Set("Cache-Control", "public, max-age=60")
+	return c.Blob(http.StatusOK, mediaType, text)
+}
+
+// getAllowedSigners is the file that `ssh-keygen -Y verify -f` takes.
+func (s *Server) getAllowedSigners(c echo.Context) error {
+	k, err := s.keyringNow()
+	if err != nil {
+		return err
+	}
+	return c.Blob(http.StatusOK, "text/plain; charset=utf-8", k.AllowedSigners())
+}
+
+// An objectReader is an object of the bucket as [http.ServeContent] wants it. It
+// opens the object when it is first read, from where it was sought to.
+type objectReader struct {
+	ctx    context.Context
+	bucket storage.Reader
+	key    string
+	size   int64
+	off    int64
+	open   io.ReadCloser
+}
+
+func (o *objectReader) Seek(offset int64, whence int) (int64, error) {
+	switch whence {
+	case io.SeekCurrent:
+		offset += o.off
+	case io.SeekEnd:
+		offset += o.size
+	}
+	if offset < 0 {
+		return 0, fmt.Errorf("seek to %d", offset)
+	}
+	if offset != o.off {
+		o.Close()
+		o.off = offset
+	}
+	return offset, nil
+}
+
+func (o *objectReader) Read(b []byte) (int, error) {
+	if o.off >= o.size {
+		return 0, io.EOF
+	}
+	if o.open == nil {
+		r, err := o.bucket.OpenRange(o.ctx, o.key, o.off, -1)
+		if err != nil {
+			return 0, err
+		}
+		o.open = r
+	}
+	n, err := o.open.Read(b)
+	o.off += int64(n)
+	return n, err
+}
+
+func (o *objectReader) Close() error {
+	if o.open == nil {
+		return nil
+	}
+	err := o.open.Close()
+	o.open = nil
+	return err
+}
+
+// A patientWriter lets a download take as long as it needs while the reader
+// still takes bytes.
+type patientWriter struct {
+	http.ResponseWriter
+	deadlines *http.ResponseController
+}
+
+func (p *patientWriter) Write(b []byte) (int, error) {
+	p.deadlines.SetWriteDeadline(time.Now().Add(stallTimeout))
+	return p.ResponseWriter.Write(b)
+}

@@ -1,0 +1,470 @@
+package server
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"golang.org/x/crypto/ssh"
+
+	"vitrine"
+	"vitrine/keyring"
+	"vitrine/server/index"
+	"vitrine/signature"
+	"vitrine/storage"
+	"vitrine/web"
+)
+
+const (
+	// maxClockSkew is how far a runner's clock may be from the server's.
+	maxClockSkew = 5 * time.Minute
+	// maxSpoolAge is how long after its start a build may still be begun here: a
+	// runner keeps what a dead server could not take.
+	maxSpoolAge = 7 * 24 * time.Hour
+	// maxKeyringAge is how long a keyring commit may still be used after a later
+	// one replaced it.
+	maxKeyringAge = 24 * time.Hour
+
+	// maxSubmission bounds a request that holds a record: each byte of it may
+	// take two in a JSON string.
+	maxSubmission = 2*vitrine.MaxRecordSize + 8*signature.MaxSize
+
+	ageMagic = "age-encryption.org/v1\n" // age-encryption.org/v1, "Header"
+)
+
+// beginBuild is POST …/builds: a publisher shows a signed started.json, and
+// proves that it holds the key now, and gets an upload token.
+func (s *Server) beginBuild(c echo.Context) error {
+	ctx, now := c.Request().Context(), time.Now()
+	var request vitrine.UploadRequest
+	if err := readJSON(c, &request); err != nil {
+		return err
+	}
+	record, err := vitrine.ParseRecord([]byte(request.Record))
+	if err != nil {
+		return err
+	}
+	if !record.IsStarted() {
+		return refuse(http.StatusUnprocessableEntity, "a build begins with a record that has no result")
+	}
+	keys, err := s.publisherKeys(record)
+	if err != nil {
+		return err
+	}
+	if err := checkSigner(record, request.SignedRecord, keys); err != nil {
+		return err
+	}
+	if skew := now.Sub(request.Time).Abs(); skew > maxClockSkew {
+		return refuse(http.StatusForbidden, "the runner's clock says %s and the server's %s: more than %s apart",
+			request.Time.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339), maxClockSkew)
+	}
+	digest := sha256.Sum256([]byte(request.Record))
+	proof := vitrine.UploadProof(record.Tenant, record.UUID, hex.EncodeToString(digest[:]), request.Time)
+	signer, err := signature.Verify(proof, []byte(request.Proof), vitrine.UploadNamespace, keys)
+	if err != nil {
+		return fmt.Errorf("proof: %w", err)
+	}
+	if signer != record.Publisher {
+		return refuse(http.StatusForbidden, "the record is %s's and the proof %s's", record.Publisher, signer)
+	}
+	if err := s.checkStart(ctx, record, now); err != nil {
+		return err
+	}
+	// The uuid is new, or this is the same build again.
+	switch known, err := s.startedRecord(ctx, record.StartTime, record.UUID); {
+	case err == nil && string(known) != request.Record:
+		return refuse(http.StatusConflict, "there is another build %s already", record.UUID)
+	case err == nil: // begun before; a new token is all it needs
+	case errors.Is(err, fs.ErrNotExist):
+		if err := s.store(ctx, vitrine.StartedKey(record.StartTime, record.UUID), request.SignedRecord); err != nil {
+			return err
+		}
+	default:
+		return err
+	}
+	token, expires := s.tokens.make(record.UUID, now)
+	return c.JSON(http.StatusCreated, vitrine.UploadGrant{Token: token, Expires: expires, MaxArtifactSize: s.MaxArtifactSize})
+}
+
+// publisherKeys returns the keys that may sign the record of this job, by the
+// server's own keyring: what the request claims counts for nothing.
+func (s *Server) publisherKeys(record *vitrine.Record) (map[string][]ssh.PublicKey, error) {
+	if record.Tenant != s.Tenant {
+		return nil, refuse(http.StatusForbidden, "this is tenant %s, the record is for %s", s.Tenant, record.Tenant)
+	}
+	k, err := s.keyringNow()
+	if err != nil {
+		return nil, err
+	}
+	service, err := k.ServiceOf(record.JobName)
+	if err != nil {
+		return nil, err
+	}
+	if service.Name != record.Service {
+		return nil, refuse(http.StatusForbidden, "job %s belongs to service %s, not to %s", record.JobName, service.Name, record.Service)
+	}
+	return k.PublisherKeys(service.Name), nil
+}
+
+// checkSigner checks the record's signature, and that the name it claims is the
+// signer's.
+func checkSigner(record *vitrine.Record, signed vitrine.SignedRecord, keys map[string][]ssh.PublicKey) error {
+	signer, err := signature.Verify([]byte(signed.Record), []byte(signed.Signature), vitrine.RecordNamespace, keys)
+	if err != nil {
+		return err
+	}
+	if signer != record.Publisher {
+		return refuse(http.StatusForbidden, "the record names publisher %s, but %s signed it", record.Publisher, signer)
+	}
+	return nil
+}
+
+// checkStart checks a started record against the clock and against the keyring
+// at the commit it names.
+func (s *Server) checkStart(ctx context.Context, record *vitrine.Record, now time.Time) error {
+	if record.StartTime.After(now.Add(maxClockSkew)) || record.StartTime.Before(now.Add(-maxSpoolAge)) {
+		return refuse(http.StatusForbidden, "start_time %s: a build is taken from %s after its start to %s before it (by this server's clock, %s)",
+			record.StartTime.Format(time.RFC3339), maxSpoolAge, maxClockSkew, now.UTC().Format(time.RFC3339))
+	}
+	k, err := s.Keyring.At(ctx, record.Keyring.Commit)
+	if errors.Is(err, keyring.ErrUnknownCommit) {
+		// It may be newer than the last look.
+		s.note("keyring", s.refreshKeyring(ctx))
+		k, err = s.Keyring.At(ctx, record.Keyring.Commit)
+	}
+	if errors.Is(err, keyring.ErrUnknownCommit) {
+		return refuse(http.StatusForbidden, "keyring commit %s is not in the history that this server follows: update the runner's keyring", record.Keyring.Commit)
+	} else if err != nil {
+		return err
+	}
+	replaced, err := s.Keyring.Superseded(ctx, record.Keyring.Commit)
+	if err != nil {
+		return err
+	}
+	if !replaced.IsZero() && record.StartTime.Sub(replaced) > maxKeyringAge {
+		return refuse(http.StatusForbidden, "keyring commit %s was replaced on %s, more than %s before the build: update the runner's keyring",
+			record.Keyring.Commit, replaced.UTC().Format(time.RFC3339), maxKeyringAge)
+	}
+	service, err := k.ServiceOf(record.JobName)
+	if err != nil {
+		return err
+	}
+	want, err := k.Recipients(service.Name, record.StartTime)
+	if err != nil {
+		return refuse(http.StatusForbidden, "keyring %s: %v", record.Keyring.Commit, err)
+	}
+	if !sameReaders(record, want) {
+		return refuse(http.StatusForbidden, "the record's readers are not those that keyring commit %s gives %s at %s",
+			record.Keyring.Commit, service.Name, record.StartTime.Format(time.RFC3339))
+	}
+	if want := service.Expires(record.StartTime); !record.Expires.Equal(want) {
+		return refuse(http.StatusForbidden, "expires is not the start time and the retention of service %s", service.Name)
+	}
+	return nil
+}
+
+func sameReaders(record *vitrine.Record, want keyring.Recipients) bool {
+	if len(record.Readers) != len(want.Readers) || len(record.SkippedReaders) != len(want.Skipped) {
+		return false
+	}
+	for i, r := range record.Readers {
+		if !reflect.DeepEqual(r, want.Readers[i]) {
+			return false
+		}
+	}
+	for i, r := range record.SkippedReaders {
+		if r != want.Skipped[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// startedRecord returns the stored started.json of a build.
+func (s *Server) startedRecord(ctx context.Context, start time.Time, uuid string) ([]byte, error) {
+	// The index knows a build of another day with this uuid; the bucket is asked
+	// since the index may be behind it.
+	if known, _, err := s.Index.Build(ctx, uuid); err == nil {
+		start = known.StartTime
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	return s.read(ctx, vitrine.StartedKey(start, uuid), vitrine.MaxRecordSize)
+}
+
+// read returns an object of at most limit bytes.
+func (s *Server) read(ctx context.Context, key string, limit int64) ([]byte, error) {
+	r, err := s.Bucket.Open(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	b, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err == nil && int64(len(b)) > limit {
+		err = fmt.Errorf("%s: more than %d bytes", key, limit)
+	}
+	return b, err
+}
+
+// store puts a signed record into the bucket, the signature first: once the
+// record is there, the build is. Then it tells the index, which may fail: the
+// next sync heals that.
+func (s *Server) store(ctx context.Context, key string, signed vitrine.SignedRecord) error {
+	// The publisher may hang up now; what is begun is finished.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
+	defer cancel()
+	for _, o := range []struct{ key, text, mediaType string }{
+		{vitrine.SignatureKey(key), signed.Signature, "text/plain; charset=utf-8"},
+		{key, signed.Record, "application/json"},
+	} {
+		opts := storage.CreateOptions{Size: int64(len(o.text)), SHA256: sha256.Sum256([]byte(o.text)), MediaType: o.mediaType}
+		if err := s.Bucket.Create(ctx, o.key, strings.NewReader(o.text), opts); err != nil {
+			return err
+		}
+	}
+	if err := s.Index.Add(ctx, index.Entry{Record: []byte(signed.Record), Signature: []byte(signed.Signature)}); err != nil {
+		s.Log.Error("stored, but not indexed until the next sync", "key", key, "error", err)
+	}
+	return nil
+}
+
+// putArtifact is PUT …/builds/UUID/artifacts/PATH: one stored file of a build
+// that has begun.
+func (s *Server) putArtifact(c echo.Context) error {
+	ctx, r := c.Request().Context(), c.Request()
+	uuid, path := param(c, "uuid"), param(c, "*")
+	if err := s.tokens.check(r, uuid, time.Now()); err != nil {
+		return err
+	}
+	key := vitrine.ArtifactKey(uuid, path)
+	if _, err := vitrine.ParseKey(key); err != nil {
+		return refuse(http.StatusUnprocessableEntity, "%v", err)
+	}
+	if r.ContentLength < 0 {
+		return refuse(http.StatusLengthRequired, "the upload needs a Content-Length")
+	}
+	if r.ContentLength > s.MaxArtifactSize {
+		return refuse(http.StatusRequestEntityTooLarge, "%s: %d bytes, more than %d", path, r.ContentLength, s.MaxArtifactSize)
+	}
+	digest, err := contentDigest(r.Header)
+	if err != nil {
+		return err
+	}
+	build, _, err := s.Index.Build(ctx, uuid)
+	if err != nil {
+		return err
+	}
+	want := stored{r.ContentLength, hex.EncodeToString(digest[:])}
+	if build.State == vitrine.Finished {
+		for _, a := range build.Artifacts {
+			if a.Path == path && a.Size == want.size && a.SHA256 == want.sha256 {
+				return c.NoContent(http.StatusCreated)
+			}
+		}
+		return refuse(http.StatusConflict, "build %s is published: nothing can be added to it", uuid)
+	}
+	if !s.uploads.reserve(uuid, path) {
+		return refuse(http.StatusRequestEntityTooLarge, "build %s has %d artifacts: no more are taken", uuid, vitrine.MaxArtifacts)
+	}
+	body := bufio.NewReaderSize(&patientReader{r.Body, http.NewResponseController(c.Response())}, 64<<10)
+	if err := s.checkSealed(ctx, build, path, body); err != nil {
+		return err
+	}
+	opts := storage.CreateOptions{Size: want.size, SHA256: digest, MediaType: "application/octet-stream"}
+	if err := s.Bucket.Create(ctx, key, body, opts); err != nil {
+		return err
+	}
+	s.uploads.done(uuid, path, want)
+	return c.NoContent(http.StatusCreated)
+}
+
+// checkSealed refuses plaintext that the keyring does not declare public, before
+// a byte of it is stored.
+func (s *Server) checkSealed(ctx context.Context, build vitrine.Build, path string, body *bufio.Reader) error {
+	if strings.HasSuffix(path, vitrine.SealedRawSuffix) {
+		head, err := body.Peek(len(ageMagic))
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		if !bytes.Equal(head, []byte(ageMagic)) {
+			return refuse(http.StatusUnprocessableEntity, "%s: not an age file", path)
+		}
+		return nil
+	}
+	k, err := s.Keyring.At(ctx, build.Keyring.Commit)
+	if err != nil {
+		return err
+	}
+	service, err := k.ServiceOf(build.JobName)
+	if err != nil {
+		return err
+	}
+	if !service.IsPublic(path) {
+		return refuse(http.StatusForbidden, "%s: service %s does not declare this file public, so it must be sealed", path, service.Name)
+	}
+	return nil
+}
+
+// commitBuild is PUT …/builds/UUID: the signed build.json, whose creation in the
+// bucket publishes the build.
+func (s *Server) commitBuild(c echo.Context) error {
+	ctx, uuid := c.Request().Context(), param(c, "uuid")
+	if err := s.tokens.check(c.Request(), uuid, time.Now()); err != nil {
+		return err
+	}
+	var signed vitrine.SignedRecord
+	if err := readJSON(c, &signed); err != nil {
+		return err
+	}
+	record, err := vitrine.ParseRecord([]byte(signed.Record))
+	if err != nil {
+		return err
+	}
+	if record.UUID != uuid || record.IsStarted() {
+		return refuse(http.StatusUnprocessableEntity, "not the final record of build %s", uuid)
+	}
+	keys, err := s.publisherKeys(record)
+	if err != nil {
+		return err
+	}
+	if err := checkSigner(record, signed, keys); err != nil {
+		return err
+	}
+	if err := s.checkSameBuild(ctx, record); err != nil {
+		return err
+	}
+	if now := time.Now(); record.EndTime.After(now.Add(maxClockSkew)) {
+		return refuse(http.StatusForbidden, "end_time %s lies ahead of the server's clock, %s", record.EndTime.Format(time.RFC3339), now.UTC().Format(time.RFC3339))
+	}
+	// From here on the time it takes depends on what was uploaded.
+	deadlines := http.NewResponseController(c.Response())
+	deadlines.SetWriteDeadline(time.Time{})
+	if err := s.checkArtifacts(ctx, record); err != nil {
+		return err
+	}
+	if err := s.store(ctx, vitrine.RecordKey(record.StartTime, uuid), signed); err != nil {
+		return err
+	}
+	s.uploads.forget(uuid)
+	address := s.PublicURL + web.BuildPath(s.Tenant, uuid)
+	c.Response().Header().Set("Location", address)
+	return c.JSON(http.StatusCreated, vitrine.Published{URL: address})
+}
+
+// checkSameBuild checks that a final record says the same as the started one,
+// whose readers and times were checked when the build began.
+func (s *Server) checkSameBuild(ctx context.Context, record *vitrine.Record) error {
+	known, err := s.startedRecord(ctx, record.StartTime, record.UUID)
+	if err != nil {
+		return err
+	}
+	started := *record
+	started.Result, started.EndTime, started.ErrorDetail, started.Artifacts = "", time.Time{}, "", nil
+	text, err := started.Marshal()
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(text, known) {
+		return refuse(http.StatusConflict, "the record differs from the started.json of build %s in more than its end", record.UUID)
+	}
+	return nil
+}
+
+// checkArtifacts checks that the bucket holds what the record names, and that
+// what is not sealed may be public.
+func (s *Server) checkArtifacts(ctx context.Context, record *vitrine.Record) error {
+	k, err := s.Keyring.At(ctx, record.Keyring.Commit)
+	if err != nil {
+		return err
+	}
+	service, err := k.ServiceOf(record.JobName)
+	if err != nil {
+		return err
+	}
+	for _, a := range record.Artifacts {
+		if !a.Sealed && !service.IsPublic(a.Path) {
+			return refuse(http.StatusForbidden, "%s: service %s does not declare this file public", a.Path, service.Name)
+		}
+		if s.uploads.has(record.UUID, a.Path, stored{a.Size, a.SHA256}) {
+			continue
+		}
+		if err := s.checkObject(ctx, record.UUID, a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Server) checkObject(ctx context.Context, uuid string, a vitrine.Artifact) error {
+	r, err := s.Bucket.Open(ctx, vitrine.ArtifactKey(uuid, a.Path))
+	if errors.Is(err, fs.ErrNotExist) {
+		return refuse(http.StatusConflict, "%s: not uploaded yet", a.Path)
+	} else if err != nil {
+		return err
+	}
+	defer r.Close()
+	h := sha256.New()
+	n, err := io.Copy(h, r)
+	if err != nil {
+		return err
+	}
+	if n != a.Size || hex.EncodeToString(h.Sum(nil)) != a.SHA256 {
+		return refuse(http.StatusConflict, "%s: other bytes were uploaded than the record names", a.Path)
+	}
+	return nil
+}
+
+// contentDigest reads the SHA-256 of a Content-Digest header (RFC 9530).
+func contentDigest(h http.Header) (digest [32]byte, err error) {
+	value, ok := strings.CutPrefix(h.Get("Content-Digest"), "sha-256=:")
+	value, ok2 := strings.CutSuffix(value, ":")
+	b, err := base64.StdEncoding.DecodeString(value)
+	if !ok || !ok2 || err != nil || len(b) != len(digest) {
+		return digest, refuse(http.StatusBadRequest, "the upload needs a Content-Digest: sha-256=:BASE64:")
+	}
+	return [32]byte(b), nil
+}
+
+// readJSON reads a bounded request body, one JSON value with no field unknown.
+func readJSON(c echo.Context, into any) error {
+	body := http.MaxBytesReader(c.Response(), c.Request().Body, maxSubmission)
+	dec := json.NewDecoder(body)
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(into); err != nil {
+		var tooLarge *http.MaxBytesError
+		if errors.As(err, &tooLarge) {
+			return err
+		}
+		return refuse(http.StatusBadRequest, "the body is not the JSON that is wanted here: %v", err)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return refuse(http.StatusBadRequest, "the body has more than one JSON value")
+	}
+	return nil
+}
+
+// A patientReader lets an upload take as long as it needs while bytes still come.
+type patientReader struct {
+	io.Reader
+	deadlines *http.ResponseController
+}
+
+func (p *patientReader) Read(b []byte) (int, error) {
+	until := time.Now().Add(stallTimeout)
+	p.deadlines.SetReadDeadline(until)
+	p.deadlines.SetWriteDeadline(until.Add(requestTimeout))
+	return p.Reader.Read(b)
+}

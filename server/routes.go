@@ -1,0 +1,151 @@
+package server
+
+import (
+	"crypto/rand"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"vitrine/web"
+)
+
+// routes is the whole surface of the server.
+func (s *Server) routes() *echo.Echo {
+	e := echo.New()
+	e.HTTPErrorHandler = s.handleError
+	// Whoever connects is the client: no header of a stranger says otherwise.
+	e.IPExtractor = echo.ExtractIPDirect()
+	e.Use(requestID, s.logRequests, securityHeaders)
+
+	e.GET("/healthz", s.healthz)
+	e.GET("/readyz", s.readyz)
+
+	get := func(g *echo.Group, path string, h echo.HandlerFunc) {
+		g.GET(path, h)
+		g.HEAD(path, h)
+	}
+	site := e.Group("")
+	get(site, "/", s.overview)
+	for _, a := range web.Assets() {
+		get(site, a.Path, echo.WrapHandler(a))
+	}
+	tenant := e.Group("/t/:tenant", s.onlyTenant)
+	get(tenant, "/services", s.overview)
+	get(tenant, "/builds", s.builds)
+	get(tenant, "/build/:uuid", s.build)
+	get(tenant, "/buildset/:uuid", s.buildset)
+	get(tenant, "/service/:name", s.service)
+	get(tenant, "/job/:name", s.job)
+	get(tenant, "/keyring", s.keyringPage)
+	get(tenant, "/search", s.search)
+
+	api := e.Group("/api/v1/tenant/:tenant", s.onlyTenant)
+	get(api, "/builds", s.apiBuilds)
+	api.POST("/builds", s.beginBuild)
+	get(api, "/builds/:uuid", s.apiBuild)
+	api.PUT("/builds/:uuid", s.commitBuild)
+	get(api, "/builds/:uuid/:record", s.getRecord)
+	get(api, "/builds/:uuid/artifacts/*", s.getArtifact)
+	api.PUT("/builds/:uuid/artifacts/*", s.putArtifact)
+	get(api, "/buildsets/:uuid", s.apiBuildset)
+	get(api, "/allowed_signers", s.getAllowedSigners)
+	return e
+}
+
+// param is a part of the request's path. Echo leaves it escaped if the path had
+// escapes that another writer would not have made.
+func param(c echo.Context, name string) string {
+	value := c.Param(name)
+	if c.Request().URL.RawPath == "" {
+		return value
+	}
+	plain, err := url.PathUnescape(value)
+	if err != nil {
+		return value
+	}
+	return plain
+}
+
+// requestID gives every request an id of the server's own choice: one that came
+// from outside could pretend to be another's.
+func requestID(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		c.Response().Header().Set(echo.HeaderXRequestID, rand.Text())
+		return next(c)
+	}
+}
+
+// onlyTenant refuses requests for another tenant than the server's.
+func (s *Server) onlyTenant(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if t := param(c, "tenant"); t != "" && t != s.Tenant {
+			return refuse(http.StatusNotFound, "there is no tenant %q here", t)
+		}
+		return next(c)
+	}
+}
+
+// securityHeaders gives every answer, errors too, the headers that keep a
+// browser from running or framing anything. An artifact narrows them further.
+func securityHeaders(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		h := c.Response().Header()
+		h.Set("Content-Security-Policy", web.ContentSecurityPolicy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
+		return next(c)
+	}
+}
+
+// logRequests writes one line a request. Paths are public; queries and headers,
+// which may hold a token, are left out.
+func (s *Server) logRequests(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		start := time.Now()
+		err := next(c)
+		if err != nil {
+			c.Error(err) // so that the status below is the one that was sent
+		}
+		level := slog.LevelInfo
+		if p := c.Request().URL.Path; p == "/healthz" || p == "/readyz" {
+			level = slog.LevelDebug
+		}
+		s.Log.LogAttrs(c.Request().Context(), level, "request",
+			slog.String("id", c.Response().Header().Get(echo.HeaderXRequestID)),
+			slog.String("method", c.Request().Method),
+			slog.String("path", c.Request().URL.Path),
+			slog.Int("status", c.Response().Status),
+			slog.Int64("bytes", c.Response().Size),
+			slog.Duration("took", time.Since(start).Round(time.Microsecond)),
+			slog.String("from", c.RealIP()))
+		return nil
+	}
+}
+
+// healthz says that the process runs.
+func (s *Server) healthz(c echo.Context) error {
+	return c.JSON(http.StatusOK, map[string]string{"status": "ok"})
+}
+
+// readyz says whether the server can do its work, and if not, what it waits for.
+func (s *Server) readyz(c echo.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	status, answer := http.StatusOK, map[string]string{"status": "ok"}
+	if s.keys == nil || !s.synced {
+		status, answer["status"] = http.StatusServiceUnavailable, "starting"
+	}
+	for part, err := range s.health {
+		if err != nil {
+			answer[part] = err.Error() // the last good state is in use: not a reason to be taken out
+		}
+	}
+	return c.JSON(status, answer)
+}
