@@ -257,7 +257,7 @@ func parseSSHKey(fields []string) (ssh.PublicKey, error) {
 	}
 	// One key, one spelling: otherwise two lines could be the same key unseen.
 	if pub.Type() != t || !bytes.Equal(pub.Marshal(), blob) {
-		return nil, fmt.Errorf("not a %s key: its inside says otherwise", t)
+		return nil, fmt.Errorf("the line says %s, and the key itself is not one", t)
 	}
 	return pub, nil
 }

@@ -137,3 +137,12 @@ func (k *Keyring) AllowedSigners() []byte {
 	}
 	return b.Bytes()
 }
+
+// Expires returns when what a build of the service leaves may be removed, given
+// its start; zero: never.
+func (s *Service) Expires(start time.Time) time.Time {
+	if s.Retention == 0 {
+		return time.Time{}
+	}
+	return start.Add(s.Retention)
+}

@@ -78,10 +78,10 @@ func check(files []file, r *report, now time.Time) (*Keyring, error) {
 		l.class(s)
 	}
 	l.overlaps()
-	l.unused()
 	if l.errors > 0 {
 		return nil, &Invalid{l.sorted()}
 	}
+	l.unused()
 	l.k.Warnings = l.sorted()
 	return l.k, nil
 }
@@ -189,6 +189,7 @@ func (l *loader) groups(f file) {
 
 // names checks that a service's readers and publishers exist.
 func (l *loader) names(s *serviceFile) {
+	before := l.errors
 	for _, i := range s.readers {
 		if l.k.People[i.value] == nil && l.k.Groups[i.value] == nil {
 			l.errorf(s.file.path, i.line, "readers: no person or group %q%s", i.value,
@@ -200,9 +201,9 @@ func (l *loader) names(s *serviceFile) {
 			l.errorf(s.file.path, i.line, "publishers: no publisher %q%s", i.value, didYouMean(i.value, known(l.k.Publishers)))
 		}
 	}
-	if n := len(l.k.readers(s.Service)); n > 0 && s.MinReaders > n {
-		l.errorf(s.file.path, s.at["min_readers"], "min_readers is %d, and there are %d readers", s.MinReaders, n)
-	} else if n == 1 {
+	if n := len(l.k.readers(s.Service)); n > 0 && s.MinReaders > n && l.errors == before {
+		l.errorf(s.file.path, s.at["min_readers"], "min_readers is %d, more than there are readers (%d)", s.MinReaders, n)
+	} else if n == 1 && l.errors == before {
 		l.warnf(s.file.path, s.at["readers"], "has a single reader: if that key is lost, so are the logs")
 	}
 }

@@ -24,7 +24,11 @@ type item struct {
 	line  int
 }
 
-var yamlErrorLine = regexp.MustCompile(`line ([0-9]+): `)
+var (
+	yamlErrorLine = regexp.MustCompile(`line ([0-9]+): `)
+	// For errors of its parser, not of its scanner, go-yaml counts lines from 0.
+	yamlParserError = regexp.MustCompile(`^did not find expected (',' or|'-' indicator|key|node content|<)`)
+)
 
 // yamlFields reads a file that is one mapping, in the small part of YAML that
 // means to a reviewer what it means to us: no anchors, no aliases, no merge
@@ -61,6 +65,9 @@ func yamlFields(f file, r *report) ([]field, bool) {
 		if m := yamlErrorLine.FindStringSubmatchIndex(msg); m != nil {
 			line, _ = strconv.Atoi(msg[m[2]:m[3]])
 			msg = msg[m[1]:]
+			if yamlParserError.MatchString(msg) {
+				line++
+			}
 		}
 		r.errorf(f.path, line, "not YAML: %s", msg)
 		return nil, false
