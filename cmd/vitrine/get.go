@@ -1,0 +1,322 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+
+	"filippo.io/age"
+	"github.com/spf13/cobra"
+
+	"vitrine"
+	"vitrine/client"
+	"vitrine/crypto"
+)
+
+func getCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "get BUILD [ARTIFACT…] -o DIR",
+		Short: "Fetch artifacts of a build, check and open them",
+		Long: `get fetches a build's artifacts, or only the named ones, checks the hash of each
+against the record, opens the sealed ones with your identity, and writes each
+under its own path. A file gets its name after its last byte was authenticated,
+and nothing is overwritten. With --keyring the record's signature is checked too.
+
+BUILD is a uuid, the start of one, or the address of a build's page. ARTIFACT is
+a path as the page shows it.`,
+		Example: `  vitrine get 3f0c9a51 -o logs/
+  vitrine get https://vitrine.example.org/t/main/build/3f0c9a51d2e84f0b9d1c5a7e2b60aa91 -i key.txt -o logs/`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: get,
+	}
+	cmd.Flags().StringP("output", "o", "", "`directory` to write into; made if it is not there")
+	keyringFlag(cmd)
+	return cmd
+}
+
+func catCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "cat BUILD [ARTIFACT]",
+		Short: "Print one artifact of a build",
+		Long: `cat opens one artifact and writes it to standard output as it comes. What it
+writes is authenticated piece by piece; whether all of it was there shows in the
+exit status: 0 only after the last byte. Without ARTIFACT the build's only sealed
+artifact is meant.`,
+		Example: `  vitrine cat 3f0c9a51 ansible.log | grep -c changed`,
+		Args:    cobra.RangeArgs(1, 2),
+		RunE:    cat,
+	}
+	keyringFlag(cmd)
+	return cmd
+}
+
+func get(cmd *cobra.Command, args []string) error {
+	dir, _ := cmd.Flags().GetString("output")
+	if dir == "" {
+		return usagef("where to? give -o DIR")
+	}
+	ctx := cmd.Context()
+	c, record, err := openBuild(cmd, args[0])
+	if err != nil {
+		return err
+	}
+	artifacts, err := choose(record, args[1:])
+	if err != nil {
+		return err
+	}
+	ids, err := identitiesFor(cmd, artifacts)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+
+	var total int64
+	for _, a := range artifacts {
+		total += a.Size
+	}
+	bar := newBar("get", len(artifacts), total)
+	defer bar.end()
+	var written []string
+	for _, a := range artifacts {
+		err := writeFile(root, a.PlainPath(), func(w io.Writer) error {
+			return fetch(ctx, c, record, a, ids, w, bar)
+		})
+		if err != nil {
+			bar.end()
+			return err
+		}
+		bar.file()
+		written = append(written, path.Join(dir, a.PlainPath()))
+	}
+	bar.end()
+	return printList(cmd, written)
+}
+
+func cat(cmd *cobra.Command, args []string) error {
+	c, record, err := openBuild(cmd, args[0])
+	if err != nil {
+		return err
+	}
+	var chosen []vitrine.Artifact
+	if len(args) == 2 {
+		if chosen, err = choose(record, args[1:]); err != nil {
+			return err
+		}
+	} else {
+		for _, a := range record.Artifacts {
+			if a.Sealed {
+				chosen = append(chosen, a)
+			}
+		}
+	}
+	if len(chosen) != 1 {
+		return fmt.Errorf("which artifact? build %s has %s", record.UUID, artifactList(record))
+	}
+	ids, err := identitiesFor(cmd, chosen)
+	if err != nil {
+		return err
+	}
+	out := bufio.NewWriterSize(os.Stdout, 256<<10)
+	if err := fetch(cmd.Context(), c, record, chosen[0], ids, out, nil); err != nil {
+		out.Flush() // what came before was authenticated
+		return err
+	}
+	return out.Flush()
+}
+
+// openBuild fetches a build's record, and checks it against the keyring if one
+// is given.
+func openBuild(cmd *cobra.Command, build string) (*client.Client, *vitrine.Record, error) {
+	c, uuid, err := resolve(cmd, build)
+	if err != nil {
+		return nil, nil, err
+	}
+	record, signed, err := fetchRecord(cmd.Context(), c, uuid)
+	if err != nil {
+		return nil, nil, err
+	}
+	repo, err := openKeyring(cmd)
+	if err != nil {
+		return nil, nil, err
+	}
+	if repo != nil {
+		if _, err := checkRecord(cmd.Context(), repo, record, signed); err != nil {
+			return nil, nil, err
+		}
+	}
+	return c, record, nil
+}
+
+// choose finds artifacts by their plain or stored paths or names; all if none is named.
+func choose(record *vitrine.Record, names []string) ([]vitrine.Artifact, error) {
+	if len(names) == 0 {
+		return record.Artifacts, nil
+	}
+	var chosen []vitrine.Artifact
+next:
+	for _, name := range names {
+		for _, a := range record.Artifacts {
+			if name == a.PlainPath() || name == a.Path || name == a.Name {
+				chosen = append(chosen, a)
+				continue next
+			}
+		}
+		return nil, fmt.Errorf("build %s has no artifact %q, but %s", record.UUID, name, artifactList(record))
+	}
+	return chosen, nil
+}
+
+func artifactList(record *vitrine.Record) string {
+	const most = 20
+	var names []string
+	for _, a := range record.Artifacts {
+		if len(names) == most {
+			names = append(names, fmt.Sprintf("%d more", len(record.Artifacts)-most))
+			break
+		}
+		names = append(names, a.PlainPath())
+	}
+	if names == nil {
+		return "none"
+	}
+	return strings.Join(names, ", ")
+}
+
+// fetch copies an artifact's plaintext to w. It returns nil only when all bytes
+// are there and are the ones that the record names.
+func fetch(ctx context.Context, c *client.Client, record *vitrine.Record, a vitrine.Artifact, ids []age.Identity, w io.Writer, bar *bar) error {
+	r, err := c.Open(ctx, vitrine.ArtifactKey(record.UUID, a.Path))
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: %s: the record names it, but the server does not have it", errUnverified, a.Path)
+	} else if err != nil {
+		return err
+	}
+	defer r.Close()
+	stored := &countingHash{Hash: sha256.New(), bar: bar}
+	// One byte more than the record declares is enough to see that there is more.
+	src := io.TeeReader(io.LimitReader(r, a.Size+1), stored)
+	plain := src
+	if a.Sealed {
+		opened, err := crypto.Open(src, ids...)
+		if err != nil {
+			return explain(record, a, stored, src, err)
+		}
+		defer opened.Close()
+		plain = opened
+	}
+	n, err := io.Copy(w, io.LimitReader(plain, a.PlainSize+1))
+	if err != nil {
+		return explain(record, a, stored, src, err)
+	}
+	if n > a.PlainSize {
+		return fmt.Errorf("%w: %s opens to more than the %d bytes of its record", errUnverified, a.Path, a.PlainSize)
+	}
+	if err := stored.check(a, src); err != nil {
+		return err
+	}
+	if n != a.PlainSize {
+		return fmt.Errorf("%w: %s opens to %d bytes, its record says %d", errUnverified, a.Path, n, a.PlainSize)
+	}
+	return nil
+}
+
+// explain turns a failure to open into one that says what the stored bytes are:
+// the record tells more than the encryption alone.
+func explain(record *vitrine.Record, a vitrine.Artifact, stored *countingHash, src io.Reader, err error) error {
+	var noMatch *age.NoIdentityMatchError
+	switch {
+	case errors.As(err, &noMatch):
+		return fmt.Errorf("%s: none of your identities opens it; it is sealed to %s: %w", a.PlainPath(), readerList(record), err)
+	case errors.Is(err, crypto.ErrCorrupt):
+		if wrong := stored.check(a, src); wrong != nil {
+			return wrong
+		}
+	}
+	return fmt.Errorf("open %s: %w", a.Path, err)
+}
+
+func readerList(record *vitrine.Record) string {
+	var all []string
+	for _, r := range record.Readers {
+		all = append(all, fmt.Sprintf("%s (%s)", r.Name, strings.Join(r.Fingerprints, ", ")))
+	}
+	return strings.Join(all, ", ")
+}
+
+// check reads what is left of src and compares all that came with the record.
+func (h *countingHash) check(a vitrine.Artifact, src io.Reader) error {
+	if _, err := io.Copy(io.Discard, src); err != nil {
+		return fmt.Errorf("fetch %s: %w", a.Path, err)
+	}
+	switch sum := hex.EncodeToString(h.Sum(nil)); {
+	case h.n < a.Size:
+		return fmt.Errorf("%w: %s is truncated: %d bytes came, the record says %d", errUnverified, a.Path, h.n, a.Size)
+	case h.n > a.Size:
+		return fmt.Errorf("%w: %s is extended: more bytes came than the %d of the record", errUnverified, a.Path, a.Size)
+	case sum != a.SHA256:
+		return fmt.Errorf("%w: %s is altered: its SHA-256 is %s, the record says %s", errUnverified, a.Path, sum, a.SHA256)
+	}
+	return nil
+}
+
+// writeFile writes a file under a directory whole or not at all, and never over
+// an existing one.
+func writeFile(root *os.Root, name string, write func(io.Writer) error) (err error) {
+	if _, err := root.Lstat(name); err == nil {
+		return fmt.Errorf("%s exists already: remove it, or choose another directory", path.Join(root.Name(), name))
+	}
+	if dir := path.Dir(name); dir != "." {
+		if err := root.MkdirAll(dir, 0o777); err != nil {
+			return err
+		}
+	}
+	temp := path.Join(path.Dir(name), ".vitrine-"+path.Base(name)+".part")
+	root.Remove(temp) // of a run that was killed
+	f, err := root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+			root.Remove(temp)
+		}
+	}()
+	if err := write(f); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	return root.Rename(temp, name)
+}
+
+// printList prints paths, one a line or as a JSON list.
+func printList(cmd *cobra.Command, list []string) error {
+	if asJSON, _ := cmd.Flags().GetBool("json"); asJSON {
+		if list == nil {
+			list = []string{}
+		}
+		return json.NewEncoder(os.Stdout).Encode(list)
+	}
+	for _, p := range list {
+		fmt.Println(p)
+	}
+	return nil
+}

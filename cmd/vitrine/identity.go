@@ -1,0 +1,97 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"filippo.io/age"
+	"filippo.io/age/plugin"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"vitrine"
+	"vitrine/crypto"
+)
+
+// errNoIdentity says that there is nothing to open a sealed file with.
+var errNoIdentity = errors.New("no identity")
+
+// identitiesFor loads the reader's identities if one of the artifacts is sealed.
+func identitiesFor(cmd *cobra.Command, artifacts []vitrine.Artifact) ([]age.Identity, error) {
+	for _, a := range artifacts {
+		if a.Sealed {
+			return identities(cmd)
+		}
+	}
+	return nil, nil
+}
+
+// identities loads those of -i, or else of VITRINE_IDENTITY, or else of the
+// usual places.
+func identities(cmd *cobra.Command) ([]age.Identity, error) {
+	named, _ := cmd.Flags().GetStringArray("identity")
+	if len(named) == 0 {
+		named = filepath.SplitList(os.Getenv("VITRINE_IDENTITY"))
+	}
+	usual := usualIdentities()
+	files := named
+	if len(named) == 0 {
+		files = usual
+	}
+	var ids []age.Identity
+	for _, name := range files {
+		more, err := loadIdentities(name)
+		if len(named) == 0 && errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, more...)
+	}
+	if len(ids) == 0 {
+		return nil, fmt.Errorf("%w: give -i FILE with your age or SSH private key; none of %v is there", errNoIdentity, usual)
+	}
+	return ids, nil
+}
+
+func usualIdentities() []string {
+	var files []string
+	if dir, err := os.UserConfigDir(); err == nil {
+		files = append(files, filepath.Join(dir, "vitrine", "identity.txt"))
+	}
+	if home, err := os.UserHomeDir(); err == nil {
+		files = append(files, filepath.Join(home, ".ssh", "id_ed25519"), filepath.Join(home, ".ssh", "id_rsa"))
+	}
+	return files
+}
+
+func loadIdentities(name string) ([]age.Identity, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("identity: %w", err)
+	}
+	defer f.Close()
+	return crypto.ParseIdentities(f, name, crypto.UI{Passphrase: askPassphrase, Plugin: pluginUI})
+}
+
+// pluginUI is how a plugin, for a hardware key, talks to its owner.
+var pluginUI = plugin.NewTerminalUI(
+	func(format string, a ...any) { fmt.Fprintf(os.Stderr, "vitrine: "+format+"\n", a...) },
+	func(format string, a ...any) { fmt.Fprintf(os.Stderr, "vitrine: warning: "+format+"\n", a...) },
+)
+
+// askPassphrase asks on the terminal, whatever standard input is.
+func askPassphrase(prompt string) ([]byte, error) {
+	tty, err := os.OpenFile(terminalDevice, os.O_RDWR, 0)
+	if err != nil {
+		return nil, fmt.Errorf("%s: there is no terminal to ask for the passphrase on", prompt)
+	}
+	defer tty.Close()
+	fmt.Fprintf(tty, "%s: ", prompt)
+	defer fmt.Fprintln(tty)
+	return term.ReadPassword(int(tty.Fd()))
+}

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"fmt"
+	"hash"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/term"
+
+	"vitrine/publish"
+)
+
+// A bar shows on a terminal how far a long work is. A nil bar, and one that is
+// not on a terminal, shows nothing.
+type bar struct {
+	what  string
+	start time.Time
+	width int
+
+	mu           sync.Mutex
+	files, done  int
+	total, bytes int64
+	drawn        time.Time
+	ended        bool
+}
+
+// newBar begins a bar for a number of files and of bytes; it may be told of more.
+func newBar(what string, files int, total int64) *bar {
+	fd := int(os.Stderr.Fd())
+	if !term.IsTerminal(fd) {
+		return nil
+	}
+	width, _, err := term.GetSize(fd)
+	if err != nil || width < 40 {
+		width = 80
+	}
+	return &bar{what: what, start: time.Now(), width: width, files: files, total: total}
+}
+
+// add tells of n bytes more.
+func (b *bar) add(n int) {
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.set(b.done, b.files, b.bytes+int64(n), b.total)
+}
+
+// file tells of one file more that is done.
+func (b *bar) file() {
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.set(b.done+1, b.files, b.bytes, b.total)
+}
+
+// totals shows how far publishing is, in bytes sent of those to send; until all
+// is sealed, how many those are is an estimate.
+func (b *bar) totals(t publish.Totals) {
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	total := t.SpoolBytes
+	if t.SealedBytes > 0 {
+		total = int64(float64(t.SpoolBytes) / float64(t.SealedBytes) * float64(t.PlainBytes))
+	}
+	b.set(t.SentFiles, t.Files, t.SentBytes, total)
+}
+
+// set draws the bar anew, some times a second. b.mu is held.
+func (b *bar) set(done, files int, bytes, total int64) {
+	b.done, b.files, b.bytes, b.total = done, files, bytes, total
+	if b.ended || time.Since(b.drawn) < 100*time.Millisecond {
+		return
+	}
+	b.drawn = time.Now()
+	rate := float64(bytes) / max(time.Since(b.start).Seconds(), 0.001)
+	left := "–"
+	if rate > 0 && total >= bytes {
+		left = time.Duration(float64(total-bytes) / rate * float64(time.Second)).Round(time.Second).String()
+	}
+	line := fmt.Sprintf("%s  %d of %d files  %s of %s  %s/s  %s left", b.what, done, files,
+		sizeWords(bytes), sizeWords(total), sizeWords(int64(rate)), left)
+	if len(line) > b.width-1 {
+		line = line[:b.width-1]
+	}
+	fmt.Fprintf(os.Stderr, "\r\x1b[K%s", line)
+}
+
+// end clears the bar's line.
+func (b *bar) end() {
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.ended {
+		fmt.Fprint(os.Stderr, "\r\x1b[K")
+	}
+	b.ended = true
+}
+
+// sizeWords is a number of bytes for people: 48 KB, 1.9 MB.
+func sizeWords(n int64) string {
+	units := []string{"bytes", "KB", "MB", "GB", "TB"}
+	v, i := float64(n), 0
+	for v >= 999.5 && i < len(units)-1 {
+		v, i = v/1000, i+1
+	}
+	if i == 0 || v >= 10 {
+		return fmt.Sprintf("%.0f %s", v, units[i])
+	}
+	return fmt.Sprintf("%.1f %s", v, units[i])
+}
+
+// A countingHash hashes and counts what passes, and tells a bar.
+type countingHash struct {
+	hash.Hash
+	n   int64
+	bar *bar
+}
+
+func (h *countingHash) Write(p []byte) (int, error) {
+	h.n += int64(len(p))
+	h.bar.add(len(p))
+	return h.Hash.Write(p)
+}

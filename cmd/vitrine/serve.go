@@ -1,0 +1,189 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"vitrine/server"
+	"vitrine/server/index"
+	"vitrine/storage"
+)
+
+// placeFlags gives a command the flags that say where a history is.
+func placeFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.String("data", os.Getenv("VITRINE_DATA"), "`directory` for the bucket and the index, unless they are elsewhere (VITRINE_DATA)")
+	f.String("storage", os.Getenv("VITRINE_STORAGE"), "`URL` of the bucket; default: DATA/bucket (VITRINE_STORAGE)")
+	f.String("index", os.Getenv("VITRINE_INDEX"), "`file` of the index; default: DATA/index.sqlite (VITRINE_INDEX)")
+	f.Duration("lost-after", 24*time.Hour, "a build that runs longer than this is shown as lost")
+}
+
+// places are what placeFlags say.
+type places struct {
+	tenant, bucket, index string
+	lostAfter             time.Duration
+}
+
+func placesOf(cmd *cobra.Command) (p places, err error) {
+	f := cmd.Flags()
+	data, _ := f.GetString("data")
+	p.tenant, _ = f.GetString("tenant")
+	p.bucket, _ = f.GetString("storage")
+	p.index, _ = f.GetString("index")
+	p.lostAfter, _ = f.GetDuration("lost-after")
+	if data == "" && (p.bucket == "" || p.index == "") {
+		return p, usagef("where is the history? give --data DIR, or --storage URL and --index FILE")
+	}
+	if data != "" {
+		if data, err = filepath.Abs(data); err != nil {
+			return p, err
+		}
+		if err := os.MkdirAll(data, 0o755); err != nil {
+			return p, err
+		}
+	}
+	if p.bucket == "" {
+		p.bucket = filepath.Join(data, "bucket")
+		if err := os.MkdirAll(p.bucket, 0o755); err != nil {
+			return p, err
+		}
+	}
+	if p.index == "" {
+		p.index = filepath.Join(data, "index.sqlite")
+	}
+	return p, nil
+}
+
+// open opens bucket and index.
+func (p places) open(ctx context.Context) (storage.Bucket, *index.Index, error) {
+	bucket, err := storage.OpenBucket(ctx, p.bucket)
+	if err != nil {
+		return nil, nil, err
+	}
+	x, err := index.Open(ctx, p.index, index.Options{Tenant: p.tenant, LostAfter: p.lostAfter})
+	return bucket, x, err
+}
+
+func serveCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Serve a history: pages, API, uploads",
+		Long: `serve shows a history to everybody, and takes builds from publishers that the
+keyring names. It needs no key that opens a log. It stops on an interrupt after
+the requests under way; a bucket that it had before is picked up again.`,
+		Example: `  vitrine serve --data /var/lib/vitrine --keyring https://git.example.org/ops.git --public-url https://vitrine.example.org`,
+		Args:    cobra.NoArgs,
+		RunE:    serve,
+	}
+	placeFlags(cmd)
+	keyringFlag(cmd)
+	cmd.Flags().String("listen", "127.0.0.1:8080", "`address` to listen on")
+	cmd.Flags().String("public-url", os.Getenv("VITRINE_PUBLIC_URL"), "`URL` that people reach the server at; default: http:// and the address (VITRINE_PUBLIC_URL)")
+	return cmd
+}
+
+func serve(cmd *cobra.Command, _ []string) error {
+	ctx := cmd.Context()
+	p, err := placesOf(cmd)
+	if err != nil {
+		return err
+	}
+	location, _ := cmd.Flags().GetString("keyring")
+	if location == "" {
+		return usagef("whose keyring? give --keyring LOCATION or set VITRINE_KEYRING")
+	}
+	keys, err := openKeyringAt(ctx, location) // refreshed while it serves
+	if err != nil {
+		return err
+	}
+	bucket, x, err := p.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer x.Close()
+	address, _ := cmd.Flags().GetString("listen")
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	public, _ := cmd.Flags().GetString("public-url")
+	if public == "" {
+		public = "http://" + l.Addr().String()
+	}
+	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	s, err := server.New(server.Config{Tenant: p.tenant, Bucket: bucket, Index: x, Keyring: keys, PublicURL: public, Log: log})
+	if err != nil {
+		l.Close()
+		return usagef("%v", err)
+	}
+	log.Info("serving", "address", l.Addr().String(), "public_url", public, "tenant", p.tenant)
+	return s.Serve(ctx, l)
+}
+
+func reindexCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "reindex",
+		Short: "Rebuild the index from the bucket",
+		Long: `reindex reads every record in the bucket into a new index and puts it in the
+place of the old one. The index is a cache: nothing is lost with it. Stop the
+server before, or start it anew after.`,
+		Example: `  vitrine reindex --data /var/lib/vitrine`,
+		Args:    cobra.NoArgs,
+		RunE:    reindex,
+	}
+	placeFlags(cmd)
+	return cmd
+}
+
+func reindex(cmd *cobra.Command, _ []string) error {
+	ctx := cmd.Context()
+	p, err := placesOf(cmd)
+	if err != nil {
+		return err
+	}
+	final := p.index
+	p.index = final + ".new"
+	if err := removeIndex(p.index); err != nil {
+		return err
+	}
+	bucket, x, err := p.open(ctx)
+	if err != nil {
+		return err
+	}
+	report, err := x.Sync(ctx, bucket, time.Time{})
+	if err := errors.Join(err, x.Close()); err != nil {
+		removeIndex(p.index)
+		return fmt.Errorf("the old index stays: %w", err)
+	}
+	for _, problem := range report.Problems {
+		fmt.Fprintf(os.Stderr, "vitrine: not indexed: %s\n", problem)
+	}
+	// Closing folded the journal into the file, so that one rename is all.
+	if err := removeIndex(final); err != nil {
+		return err
+	}
+	if err := os.Rename(p.index, final); err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "indexed %d builds, skipped %d broken records\n", report.Builds, len(report.Problems))
+	return nil
+}
+
+// removeIndex removes an index with its journal.
+func removeIndex(file string) error {
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		if err := os.Remove(file + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}

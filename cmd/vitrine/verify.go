@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"vitrine"
+	"vitrine/client"
+)
+
+func verifyCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "verify BUILD --keyring LOCATION",
+		Short: "Check a build's signature, keyring and objects",
+		Long: `verify checks what a server shows of a build against a keyring that you trust:
+that one of the service's publishers signed the record, that its readers are
+those of the keyring at the recorded commit, that only files which may be public
+are unsealed, and that every object has the recorded size and SHA-256. It needs
+no key that opens a log. It prints each check, and exits with 4 if one fails.`,
+		Example: `  vitrine verify 3f0c9a51 --keyring ~/src/system-config/keyring`,
+		Args:    cobra.ExactArgs(1),
+		RunE:    verify,
+	}
+	keyringFlag(cmd)
+	return cmd
+}
+
+// A check is one thing that verify looked at.
+type check struct {
+	What   string `json:"what"`
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail"`
+}
+
+func verify(cmd *cobra.Command, args []string) error {
+	ctx := cmd.Context()
+	repo, err := openKeyring(cmd)
+	if err != nil {
+		return err
+	}
+	if repo == nil {
+		return usagef("against which keyring? give --keyring LOCATION or set VITRINE_KEYRING: a server's own word proves nothing")
+	}
+	c, uuid, err := resolve(cmd, args[0])
+	if err != nil {
+		return err
+	}
+	asJSON, _ := cmd.Flags().GetBool("json")
+	var checks []check
+	report := func(what string, err error, detail string) {
+		ch := check{what, err == nil, detail}
+		if err != nil {
+			ch.Detail = err.Error()
+		}
+		checks = append(checks, ch)
+		if !asJSON {
+			word := "ok    "
+			if !ch.OK {
+				word = "FAILED"
+			}
+			fmt.Printf("%s  %-9s  %s\n", word, ch.What, ch.Detail)
+		}
+	}
+	record, signed, err := fetchRecord(ctx, c, uuid)
+	if err != nil && !errors.Is(err, errUnverified) {
+		return err
+	}
+	report("record", err, fmt.Sprintf("build %s is in the one form that records have", uuid))
+	if err == nil {
+		k, err := checkRecord(ctx, repo, record, signed)
+		if err == nil {
+			report("signature", nil, fmt.Sprintf("made by publisher %s of service %s", record.Publisher, record.Service))
+			report("keyring", nil, fmt.Sprintf("commit %s gives these %d readers, and skips %d", k.Commit, len(record.Readers), len(record.SkippedReaders)))
+		} else {
+			report("signature", err, "")
+		}
+		for _, a := range record.Artifacts {
+			detail := fmt.Sprintf("%s: %d bytes, SHA-256 %s", a.Path, a.Size, a.SHA256)
+			report("object", checkObject(ctx, c, uuid, a), detail)
+		}
+	}
+	failed := 0
+	for _, ch := range checks {
+		if !ch.OK {
+			failed++
+		}
+	}
+	if asJSON {
+		out := struct {
+			Build  string  `json:"build"`
+			OK     bool    `json:"ok"`
+			Checks []check `json:"checks"`
+		}{uuid, failed == 0, checks}
+		if err := json.NewEncoder(os.Stdout).Encode(out); err != nil {
+			return err
+		}
+	}
+	if failed > 0 {
+		return fmt.Errorf("%w: build %s: %d of %d checks failed", errUnverified, uuid, failed, len(checks))
+	}
+	return nil
+}
+
+// checkObject reads an object whole and compares it with the record.
+func checkObject(ctx context.Context, c *client.Client, uuid string, a vitrine.Artifact) error {
+	r, err := c.Open(ctx, vitrine.ArtifactKey(uuid, a.Path))
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: %s: the record names it, but the server does not have it", errUnverified, a.Path)
+	} else if err != nil {
+		return err
+	}
+	defer r.Close()
+	h := &countingHash{Hash: sha256.New()}
+	return h.check(a, io.TeeReader(io.LimitReader(r, a.Size+1), h))
+}
