@@ -102,7 +102,7 @@ func testPages() map[string]Page {
 		"keyring":       KeyringPage{Keyring: b.Keyring, Services: []Service{service}, People: service.Readers, Problem: "services/x.yaml:3: unknown field"},
 		"keyring-empty": KeyringPage{},
 		"error-400":     ErrorPage{Status: 400, Message: `result "NOPE" is not a result`},
-		"error-404":     ErrorPage{Status: 404, Message: "no build has this id"},
+		"error-404":     ErrorPage{Status: 404, Message: "no build has this id", RequestID: "not shown: nothing failed"},
 		"error-500":     ErrorPage{Status: 500, RequestID: "9f2c11aa"},
 		"error-503":     ErrorPage{Status: 503},
 	}
