@@ -127,7 +127,7 @@ func TestLimits(t *testing.T) {
 	t.Run("all files too large", func(t *testing.T) {
 		m := goodFiles(t, "plain")
 		for i := range 40 {
-			m[fmt.Sprintf("keys/p%02d.pub", i)] = &fstest.MapFile{Data: []byte(strings.Repeat("# x\n", 60<<10))}
+			m[fmt.Sprintf("keys/p%02d.pub", i)] = &fstest.MapFile{Data: []byte(strings.Repeat("# "+strings.Repeat("x", 1021)+"\n", 240))}
 		}
 		_, err := Load(m)
 		wantProblem(t, err, "keys/p34.pub: with this file the keyring is larger than 8 MB")
@@ -182,7 +182,7 @@ func TestLimits(t *testing.T) {
 		m := goodFiles(t, "plain")
 		for i := range 10 {
 			var jobs []string
-			for j := range maxServiceJobs {
+			for j := range 10 {
 				jobs = append(jobs, fmt.Sprintf("*/%s%02d-%03d/*", strings.Repeat("a", 200), i, j))
 			}
 			m[fmt.Sprintf("services/s%d.yaml", i)] = &fstest.MapFile{

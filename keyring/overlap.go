@@ -5,7 +5,7 @@ import "strings"
 // Bounds on comparing patterns, which a hostile keyring could make take hours.
 const (
 	maxPatterns = 10_000  // job patterns in all
-	maxCompare  = 1 << 26 // steps in all
+	maxCompare  = 1 << 25 // steps in all
 )
 
 // overlaps reports every pattern that could match a job of another service. No
