@@ -100,8 +100,11 @@ func runAndPublish(cmd *cobra.Command, args []string) error {
 // addBeside publishes the files that --artifact names.
 func addBeside(ctx context.Context, cmd *cobra.Command, p *publishing, b *publish.Build) error {
 	paths, _ := cmd.Flags().GetStringArray("artifact")
+	if len(paths) == 0 {
+		return nil
+	}
 	files, err := publish.Plan(paths, p.choice(b))
-	if err != nil || len(files) == 0 {
+	if err != nil {
 		return err
 	}
 	return b.Add(ctx, files)

@@ -174,7 +174,7 @@ func reindex(cmd *cobra.Command, _ []string) error {
 	if err := os.Rename(p.index, final); err != nil {
 		return err
 	}
-	fmt.Fprintf(os.Stderr, "indexed %d builds, skipped %d broken records\n", report.Builds, len(report.Problems))
+	fmt.Fprintf(os.Stderr, "indexed %s, skipped %s\n", count(report.Builds, "build"), count(len(report.Problems), "broken record"))
 	return nil
 }
 

@@ -1,0 +1,125 @@
+package vitrine_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"go/doc"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"go/parser"
+	"go/token"
+	"path/filepath"
+)
+
+// layers says which packages of ours each package may depend on, directly or
+// not, and why it is no more.
+var layers = map[string]struct {
+	may []string
+	why string
+}{
+	"vitrine":                     {nil, "the words: they mean the same to everybody, so they lean on nobody"},
+	"vitrine/crypto":              {nil, "sealing knows nothing of builds, keyrings or stores"},
+	"vitrine/signature":           {nil, "a signature is over bytes, whatever they say"},
+	"vitrine/storage":             {[]string{"vitrine"}, "a store moves bytes that it can't read"},
+	"vitrine/storage/storagetest": {[]string{"vitrine", "vitrine/storage"}, "the suite asks only what the interface promises"},
+	"vitrine/keyring":             {[]string{"vitrine"}, "who may read is decided by files in git alone"},
+	"vitrine/web":                 {[]string{"vitrine"}, "a page shows what it is given"},
+	"vitrine/client":              {[]string{"vitrine", "vitrine/signature", "vitrine/storage"}, "it moves bytes and opens nothing"},
+	"vitrine/publish":             {[]string{"vitrine", "vitrine/crypto", "vitrine/keyring", "vitrine/signature", "vitrine/storage"}, "it does not know whether a server or a bucket takes the build"},
+	"vitrine/server/index":        {[]string{"vitrine", "vitrine/storage"}, "a cache of records, which it does not judge"},
+	"vitrine/server":              {[]string{"vitrine", "vitrine/keyring", "vitrine/server/index", "vitrine/signature", "vitrine/storage", "vitrine/web"}, "the server can't open a log: never crypto"},
+	"vitrine/cmd/vitrine":         {[]string{"*"}, "it joins them all"},
+	"vitrine/testdata":            {nil, "files"},
+}
+
+type listedPackage struct {
+	ImportPath string
+	Dir        string
+	GoFiles    []string
+	Deps       []string
+	Imports    []string
+}
+
+func listPackages(t *testing.T) []listedPackage {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Dir,GoFiles,Deps,Imports", "./...", "./testdata").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []listedPackage
+	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p listedPackage
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+	if len(all) < len(layers) {
+		t.Fatalf("%d packages listed, %d expected", len(all), len(layers))
+	}
+	return all
+}
+
+func TestLayers(t *testing.T) {
+	for _, p := range listPackages(t) {
+		layer, ok := layers[p.ImportPath]
+		if !ok {
+			t.Errorf("%s has no row in layers: what may it depend on, and why?", p.ImportPath)
+			continue
+		}
+		for _, dep := range p.Deps {
+			ours := dep == "vitrine" || strings.HasPrefix(dep, "vitrine/")
+			if ours && !slices.Contains(layer.may, dep) && !slices.Contains(layer.may, "*") {
+				t.Errorf("%s depends on %s and may not: %s", p.ImportPath, dep, layer.why)
+			}
+		}
+		if p.ImportPath == "vitrine" {
+			for _, dep := range p.Imports {
+				if strings.Contains(strings.SplitN(dep, "/", 2)[0], ".") {
+					t.Errorf("the root package imports %s: it uses the standard library alone", dep)
+				}
+			}
+		}
+	}
+}
+
+// Echo stays inside server, SQL inside server/index: so that each can be replaced.
+func TestLibrariesStayInTheirRoom(t *testing.T) {
+	rooms := map[string]string{
+		"github.com/labstack/echo/v4": "vitrine/server",
+		"modernc.org/sqlite":          "vitrine/server/index",
+		"database/sql":                "vitrine/server/index",
+		"github.com/spf13/cobra":      "vitrine/cmd/vitrine",
+	}
+	for _, p := range listPackages(t) {
+		for _, dep := range p.Imports {
+			if room, ok := rooms[dep]; ok && p.ImportPath != room {
+				t.Errorf("%s imports %s, which belongs into %s", p.ImportPath, dep, room)
+			}
+		}
+	}
+}
+
+// Every package says what it is for and what it must never do.
+func TestPackageComments(t *testing.T) {
+	for _, p := range listPackages(t) {
+		var comment string
+		for _, name := range p.GoFiles {
+			f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, name), nil, parser.PackageClauseOnly|parser.ParseComments)
+			if err != nil {
+				t.Fatal(err)
+			}
+			comment += f.Doc.Text()
+		}
+		if doc.Synopsis(comment) == "" || (!strings.Contains(comment, "never") && p.ImportPath != "vitrine/testdata" && p.ImportPath != "vitrine/storage/storagetest") {
+			t.Errorf("%s: the package comment says not what it is for, or not what it must never do: %q", p.ImportPath, comment)
+		}
+	}
+}
