@@ -264,11 +264,6 @@ func TestService(t *testing.T) {
 	if len(k.PublisherKeys("nobody")) != 0 {
 		t.Error("keys for a service that is not there")
 	}
-	// ssh-keygen is the judge of its own format.
-	signers := filepath.Join(t.TempDir(), "allowed_signers")
-	if err := os.WriteFile(signers, k.AllowedSigners(), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	for _, line := range strings.Split(strings.TrimSpace(string(k.AllowedSigners())), "\n") {
 		if f := strings.Fields(line); len(f) != 4 || f[1] != `namespaces="vitrine-record@v1"` {
 			t.Errorf("allowed signer %q", line)
