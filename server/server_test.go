@@ -354,7 +354,10 @@ func TestBeginRefuses(t *testing.T) {
 		{name: "another reader", change: func(r *vitrine.Record) { r.Readers[0].Name = "mallory" }, status: 403, reason: "readers are not those"},
 		{name: "an unknown keyring commit", change: func(r *vitrine.Record) { r.Keyring.Commit = strings.Repeat("0", 40) }, status: 403, reason: "not in the history"},
 		{name: "kept for ever", change: func(r *vitrine.Record) { r.Expires = time.Time{} }, status: 403, reason: "retention"},
-		{name: "from the future", change: func(r *vitrine.Record) { r.StartTime = r.StartTime.Add(time.Hour); r.Expires = r.Expires.Add(time.Hour) }, status: 403, reason: "start_time"},
+		{name: "from the future", change: func(r *vitrine.Record) {
+			r.StartTime = r.StartTime.Add(time.Hour)
+			r.Expires = r.Expires.Add(time.Hour)
+		}, status: 403, reason: "start_time"},
 		{name: "from long ago", change: func(r *vitrine.Record) { r.StartTime = r.StartTime.AddDate(0, 0, -8) }, status: 403, reason: "start_time"},
 		{name: "already ended", change: func(r *vitrine.Record) { *r = *finished(r) }, status: 422, reason: "no result"},
 		{name: "no proof", alter: func(_ *vitrine.Record, q *vitrine.UploadRequest) { q.Proof = "" }, status: 403, reason: "proof"},
@@ -419,7 +422,11 @@ func TestRepeat(t *testing.T) {
 	s.want(409, "", "PUT", api+"/"+r.UUID, token, signed(t, f, s.bridge))
 	s.want(200, `"result": "SUCCESS"`, "GET", api+"/"+r.UUID+"/build.json", nil, nil)
 	// Another build can't take the uuid.
-	again := s.started(func(n *vitrine.Record) { n.UUID = r.UUID; n.StartTime = r.StartTime.AddDate(0, 0, -1); n.Expires = r.Expires.AddDate(0, 0, -1) })
+	again := s.started(func(n *vitrine.Record) {
+		n.UUID = r.UUID
+		n.StartTime = r.StartTime.AddDate(0, 0, -1)
+		n.Expires = r.Expires.AddDate(0, 0, -1)
+	})
 	s.want(409, "another build", "POST", api, nil, request(t, again, s.bridge))
 }
 
@@ -660,4 +667,3 @@ func TestNewRefuses(t *testing.T) {
 		}
 	}
 }
-

@@ -133,19 +133,16 @@ func publishFiles(cmd *cobra.Command, args []string) error {
 			return usagef("--start %q: want a time such as 2026-11-22T02:11:09Z", start)
 		}
 	}
+	files, err := p.plan(args)
+	if err != nil {
+		return err
+	}
 	ctx := cmd.Context()
 	b, err := p.start(ctx)
 	if err != nil {
 		return err
 	}
 	defer b.Close()
-	files, err := publish.Plan(args, p.choice(b))
-	if err != nil {
-		return err
-	}
-	if len(files) == 0 {
-		return fmt.Errorf("there is no file to publish in %s", strings.Join(args, ", "))
-	}
 	detail, _ := cmd.Flags().GetString("error")
 	if err := b.Add(ctx, files); err != nil {
 		return err
@@ -268,8 +265,17 @@ func (p *publishing) start(ctx context.Context) (*publish.Build, error) {
 	return b, nil
 }
 
-func (p *publishing) choice(b *publish.Build) publish.Choice {
-	return publish.Choice{Exclude: p.exclude, Allow: p.allow, Public: b.IsPublic}
+// plan finds the files to publish.
+func (p *publishing) plan(paths []string) ([]publish.File, error) {
+	service, err := p.options.Keyring.ServiceOf(p.options.Job.Name)
+	if err != nil {
+		return nil, err
+	}
+	files, err := publish.Plan(paths, publish.Choice{Exclude: p.exclude, Allow: p.allow, Public: service.IsPublic})
+	if err == nil && len(files) == 0 {
+		err = fmt.Errorf("there is no file to publish in %s", strings.Join(paths, ", "))
+	}
+	return files, err
 }
 
 func (p *publishing) close() {

@@ -121,11 +121,7 @@ func openKeyring(cmd *cobra.Command) (*keyring.Repository, error) {
 	if location == "" {
 		return nil, nil
 	}
-	repo, err := openKeyringAt(cmd.Context(), location)
-	if err != nil {
-		return nil, err
-	}
-	return repo, repo.Refresh(cmd.Context())
+	return openKeyringAt(cmd.Context(), location)
 }
 
 func openKeyringAt(ctx context.Context, location string) (*keyring.Repository, error) {

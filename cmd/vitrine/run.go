@@ -103,7 +103,7 @@ func addBeside(ctx context.Context, cmd *cobra.Command, p *publishing, b *publis
 	if len(paths) == 0 {
 		return nil
 	}
-	files, err := publish.Plan(paths, p.choice(b))
+	files, err := p.plan(paths)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -18,7 +20,15 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
+// runAsVitrine makes the test binary the command itself, for tests that need
+// its process.
+const runAsVitrine = "VITRINE_TEST_RUN"
+
 func TestMain(m *testing.M) {
+	if os.Getenv(runAsVitrine) != "" {
+		main()
+		return
+	}
 	testscript.Main(m, map[string]func(){"vitrine": main})
 }
 
@@ -165,16 +175,27 @@ func scriptExitCode(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// noplain CANARY FILE… fails if the text is in one of the files or folders.
+// noplain CANARY FILE… fails if the text is in one of the files or folders, as
+// it is, in hex or in base64.
 func scriptNoPlain(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 2 || len(args[0]) < 12 {
+		ts.Fatalf("usage: noplain TEXT FILE…, with a text of 12 bytes or more")
+	}
+	forms := []string{args[0], hex.EncodeToString([]byte(args[0]))}
+	for shift := range 3 { // what comes before it decides between three forms
+		coded := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("x", shift) + args[0]))
+		forms = append(forms, coded[4:len(coded)-4]) // the ends depend on their neighbours
+	}
 	for _, place := range args[1:] {
 		err := filepath.WalkDir(ts.MkAbs(place), func(path string, d os.DirEntry, err error) error {
 			if err != nil || !d.Type().IsRegular() {
 				return err
 			}
 			text, err := os.ReadFile(path)
-			if err == nil && strings.Contains(string(text), args[0]) != neg {
-				return fmt.Errorf("%s holds %q", path, args[0])
+			for _, form := range forms {
+				if strings.Contains(string(text), form) {
+					return fmt.Errorf("%s holds %q", path, form)
+				}
 			}
 			return err
 		})

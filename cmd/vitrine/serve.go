@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"vitrine/keyring"
 	"vitrine/server"
 	"vitrine/server/index"
 	"vitrine/storage"
@@ -101,8 +102,11 @@ func serve(cmd *cobra.Command, _ []string) error {
 	if location == "" {
 		return usagef("whose keyring? give --keyring LOCATION or set VITRINE_KEYRING")
 	}
-	keys, err := openKeyringAt(ctx, location) // refreshed while it serves
-	if err != nil {
+	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	keys, err := openKeyringAt(ctx, location)
+	if errors.Is(err, keyring.ErrStale) && keys != nil {
+		log.Warn("serving with the keyring as it was", "error", err) // it is tried again every minute
+	} else if err != nil {
 		return err
 	}
 	bucket, x, err := p.open(ctx)
@@ -119,7 +123,6 @@ func serve(cmd *cobra.Command, _ []string) error {
 	if public == "" {
 		public = "http://" + l.Addr().String()
 	}
-	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
 	s, err := server.New(server.Config{Tenant: p.tenant, Bucket: bucket, Index: x, Keyring: keys, PublicURL: public, Log: log})
 	if err != nil {
 		l.Close()

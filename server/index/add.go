@@ -1,0 +1,211 @@
+package index
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"vitrine"
+)
+
+// MaxSignatureSize is the most bytes that a record's signature may have.
+const MaxSignatureSize = 16 << 10
+
+// An Entry is a started.json or a build.json as it is stored, and what is
+// stored as its signature: nothing, where there is none.
+type Entry struct {
+	Record    []byte
+	Signature []byte
+}
+
+// ErrDuplicate says that another build has the record's uuid. It is an
+// [fs.ErrExist].
+var ErrDuplicate = fmt.Errorf("another build of that uuid is in the history: %w", fs.ErrExist)
+
+// Add puts a record into the index. A build.json takes the place of the
+// started.json of its build, never the other way round, and what is there
+// already changes nothing. Of records with one uuid and different starts the
+// earlier start counts, whichever came first, so that an index filled anew says
+// the same; the other is refused with [ErrDuplicate].
+// A record that is not acceptable is an error that wraps [vitrine.ErrRecord].
+func (x *Index) Add(ctx context.Context, e Entry) error {
+	r, err := x.parse(e)
+	if err != nil {
+		return fmt.Errorf("add to index: %w", err)
+	}
+	_, problems, err := x.addAll(ctx, []parsed{{r, e}})
+	if err == nil && len(problems) > 0 {
+		err = problems[0]
+	}
+	if err != nil {
+		return fmt.Errorf("add to index: %w", err)
+	}
+	return nil
+}
+
+type parsed struct {
+	record *vitrine.Record
+	entry  Entry
+}
+
+func (x *Index) parse(e Entry) (*vitrine.Record, error) {
+	if len(e.Signature) > MaxSignatureSize {
+		return nil, fmt.Errorf("%w: a signature of %d bytes, more than %d", vitrine.ErrRecord, len(e.Signature), MaxSignatureSize)
+	}
+	r, err := vitrine.ParseRecord(e.Record)
+	if err != nil {
+		return nil, err
+	}
+	if r.Tenant != x.tenant {
+		return nil, fmt.Errorf("%w: tenant: is %q, this history is %q", vitrine.ErrRecord, r.Tenant, x.tenant)
+	}
+	return r, nil
+}
+
+// addAll adds records in one transaction. A duplicate is a problem of its own
+// and stops nothing.
+func (x *Index) addAll(ctx context.Context, list []parsed) (added int, problems []error, err error) {
+	tx, err := x.write.BeginTx(ctx, nil)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer tx.Rollback()
+	if err := x.catalog.update(ctx, tx); err != nil {
+		return 0, nil, err
+	}
+	for _, p := range list {
+		changed, err := x.add(ctx, tx, p)
+		switch {
+		case err == ErrDuplicate:
+			problems = append(problems, fmt.Errorf("build %s: %w", p.record.UUID, err))
+		case err != nil:
+			return 0, nil, err
+		case changed:
+			added++
+		}
+	}
+	return added, problems, tx.Commit()
+}
+
+func (x *Index) add(ctx context.Context, tx *sql.Tx, p parsed) (changed bool, err error) {
+	r := p.record
+	uuid := unhex(r.UUID)
+	var id, start, ended int64
+	err = tx.QueryRowContext(ctx, "SELECT id, start, ended FROM builds WHERE uuid = ?", uuid).Scan(&id, &start, &ended)
+	switch {
+	case err == sql.ErrNoRows:
+		id = 0
+	case err != nil:
+		return false, err
+	case r.StartTime.Unix() > start:
+		return false, ErrDuplicate
+	case r.StartTime.Unix() < start, ended == 0 && !r.IsStarted():
+		// takes the place
+	case ended != 0 && r.IsStarted():
+		return false, nil
+	default:
+		var there []byte
+		if err := tx.QueryRowContext(ctx, "SELECT record FROM records WHERE build = ?", id).Scan(&there); err != nil {
+			return false, err
+		}
+		if !bytes.Equal(there, p.entry.Record) {
+			return false, ErrDuplicate
+		}
+		return false, nil
+	}
+	row, err := x.row(ctx, tx, r)
+	if err != nil {
+		return false, err
+	}
+	if id == 0 {
+		err = tx.QueryRowContext(ctx, insertBuild, row...).Scan(&id)
+	} else {
+		_, err = tx.ExecContext(ctx, updateBuild, append(row, id)...)
+	}
+	if err != nil {
+		return false, err
+	}
+	signature := p.entry.Signature
+	if signature == nil {
+		signature = []byte{}
+	}
+	_, err = tx.ExecContext(ctx, `INSERT INTO records (build, record, signature) VALUES (?, ?, ?)
+		ON CONFLICT (build) DO UPDATE SET record = excluded.record, signature = excluded.signature`, id, p.entry.Record, signature)
+	return err == nil, err
+}
+
+// The columns of a build that its record gives, in the order of row.
+const buildColumns = `start, uuid, series, service, job, buildset, change, ended, expires, voting, sealed, public, bytes,
+	patchset, ref, oldrev, newrev, ref_url, event_id, nodeset, error_detail, keyring_commit, keyring_url, publisher`
+
+const (
+	buildValues = "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
+	insertBuild = "INSERT INTO builds (" + buildColumns + ") VALUES (" + buildValues + ") RETURNING id"
+	updateBuild = "UPDATE builds SET (" + buildColumns + ") = (" + buildValues + ") WHERE id = ?"
+)
+
+func (x *Index) row(ctx context.Context, tx *sql.Tx, r *vitrine.Record) ([]any, error) {
+	var s series
+	for _, n := range []struct {
+		number *int64
+		name   string
+	}{
+		{&s.service, r.Service}, {&s.job, r.JobName}, {&s.project, r.Ref.Project}, {&s.branch, r.Ref.Branch},
+		{&s.pipeline, r.Pipeline}, {&s.result, string(r.Result)},
+	} {
+		var err error
+		if *n.number, err = x.catalog.addName(ctx, tx, n.name); err != nil {
+			return nil, err
+		}
+	}
+	id, err := x.catalog.addSeries(ctx, tx, s)
+	if err != nil {
+		return nil, err
+	}
+	sealed, public, size := count(r)
+	return []any{
+		r.StartTime.Unix(), unhex(r.UUID), id, s.service, s.job, unhex(r.Buildset), r.Ref.Change, unix(r.EndTime), unix(r.Expires),
+		r.Voting, sealed, public, size,
+		r.Ref.Patchset, r.Ref.Ref, r.Ref.OldRev, r.Ref.NewRev, r.Ref.RefURL, r.EventID, r.Nodeset, r.ErrorDetail,
+		r.Keyring.Commit, r.Keyring.URL, r.Publisher,
+	}, nil
+}
+
+// count sums up a record's artifacts.
+func count(r *vitrine.Record) (sealed, public int, size int64) {
+	for _, a := range r.Artifacts {
+		if a.Sealed {
+			sealed++
+		} else {
+			public++
+		}
+		size += a.Size
+	}
+	return sealed, public, size
+}
+
+// unhex is the bytes of an id that was checked before.
+func unhex(uuid string) []byte {
+	b, _ := hex.DecodeString(uuid)
+	return b
+}
+
+// unix is t in seconds since 1970, and 0 for no time.
+func unix(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.Unix()
+}
+
+// fromUnix is the inverse of unix.
+func fromUnix(s int64) time.Time {
+	if s == 0 {
+		return time.Time{}
+	}
+	return time.Unix(s, 0).UTC()
+}

@@ -1,0 +1,188 @@
+package index
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"vitrine"
+)
+
+// A ServiceHistory is what a service did of late.
+type ServiceHistory struct {
+	Name string
+	Last []vitrine.Build // its last builds, newest first; at least one
+	// Builds that began within the last 24 hours and have ended, and those of
+	// them that succeeded.
+	DayEnded, DaySucceeded int
+}
+
+// A JobHistory is what a job of a service did of late.
+type JobHistory struct {
+	Name string
+	Last []vitrine.Build // its last builds, newest first; at least one
+}
+
+// Services returns all services that ever had a build, by name, each with its
+// last n builds.
+func (x *Index) Services(ctx context.Context, n int) ([]ServiceHistory, error) {
+	var list []ServiceHistory
+	err := x.view(ctx, func(tx *sql.Tx) error {
+		names, all := x.catalog.snapshot()
+		services := make(map[int64]bool)
+		for _, s := range all[1:] {
+			services[s.service] = true
+		}
+		ids := byName(services, names)
+		last, err := x.last(ctx, tx, ids, n, func(id int64) *plan { return having("service", id) })
+		if err != nil {
+			return err
+		}
+		ended, succeeded, err := x.lastDay(ctx, tx)
+		if err != nil {
+			return err
+		}
+		for i, id := range ids {
+			if len(last[i]) > 0 {
+				list = append(list, ServiceHistory{names[id], last[i], ended[id], succeeded[id]})
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list services: %w", err)
+	}
+	return list, nil
+}
+
+// last reads the last n builds of each of several plans.
+func (x *Index) last(ctx context.Context, tx *sql.Tx, ids []int64, n int, planOf func(id int64) *plan) ([][]vitrine.Build, error) {
+	var all []chosen
+	var ends []int
+	for _, id := range ids {
+		list, err := planOf(id).choose(ctx, tx, everything, false, min(n, MaxLimit))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, list...)
+		ends = append(ends, len(all))
+	}
+	builds, err := x.builds(ctx, tx, all)
+	if err != nil {
+		return nil, err
+	}
+	var parts [][]vitrine.Build
+	start := 0
+	for _, end := range ends {
+		parts = append(parts, builds[start:end:end])
+		start = end
+	}
+	return parts, nil
+}
+
+// lastDay counts the builds of the last 24 hours by service.
+func (x *Index) lastDay(ctx context.Context, tx *sql.Tx) (ended, succeeded map[int64]int, err error) {
+	names, all := x.catalog.snapshot()
+	ended, succeeded = make(map[int64]int), make(map[int64]int)
+	rows, err := tx.QueryContext(ctx, "SELECT series, count(*) FROM builds WHERE start > ? GROUP BY series", time.Now().Add(-24*time.Hour).Unix())
+	if err != nil {
+		return nil, nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id int64
+		var n int
+		if err := rows.Scan(&id, &n); err != nil {
+			return nil, nil, err
+		}
+		switch s := all[id]; vitrine.Result(names[s.result]) {
+		case "":
+		case vitrine.Success:
+			succeeded[s.service] += n
+			fallthrough
+		default:
+			ended[s.service] += n
+		}
+	}
+	return ended, succeeded, rows.Err()
+}
+
+// Jobs returns all jobs of which the service ever had a build, by name, each
+// with its last n builds for that service.
+func (x *Index) Jobs(ctx context.Context, service string, n int) ([]JobHistory, error) {
+	var list []JobHistory
+	err := x.view(ctx, func(tx *sql.Tx) error {
+		names, all := x.catalog.snapshot()
+		number := x.catalog.number(service)
+		wanted, jobs := make([]bool, len(all)), make(map[int64]bool)
+		for id, s := range all {
+			if id > 0 && s.service == number {
+				wanted[id], jobs[s.job] = true, true
+			}
+		}
+		ids := byName(jobs, names)
+		last, err := x.last(ctx, tx, ids, n, func(id int64) *plan {
+			p := having("job", id)
+			p.wanted, p.open = wanted, make([]bool, len(all))
+			return p
+		})
+		if err != nil {
+			return err
+		}
+		for i, id := range ids {
+			if len(last[i]) > 0 {
+				list = append(list, JobHistory{names[id], last[i]})
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list jobs of %.60q: %w", service, err)
+	}
+	return list, nil
+}
+
+// Neighbours returns n builds of b's job around it, newest first and b itself
+// among them: as many older as newer ones, and more of the one where there are
+// too few of the other.
+func (x *Index) Neighbours(ctx context.Context, b vitrine.Build, n int) ([]vitrine.Build, error) {
+	n = min(n, MaxLimit)
+	var list []vitrine.Build
+	err := x.view(ctx, func(tx *sql.Tx) error {
+		p, at := having("job", x.catalog.number(b.JobName)), positionOf(b)
+		newer, err := p.choose(ctx, tx, window{at, afterAll}, true, n-1)
+		if err != nil {
+			return err
+		}
+		// The build itself is the first of what is not newer.
+		older, err := p.choose(ctx, tx, window{beforeAll, position{at.start, at.uuid + "\x00"}}, false, n)
+		if err != nil {
+			return err
+		}
+		newer = newer[:min(len(newer), max(n/2, n-len(older)))]
+		older = older[:min(len(older), n-len(newer))]
+		slices.Reverse(newer)
+		list, err = x.builds(ctx, tx, append(newer, older...))
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("builds around %s: %w", b.UUID, err)
+	}
+	return list, nil
+}
+
+// byName sorts numbers by the names they stand for.
+func byName(numbers map[int64]bool, names []string) []int64 {
+	return slices.SortedFunc(maps.Keys(numbers), func(a, b int64) int {
+		switch {
+		case names[a] < names[b]:
+			return -1
+		case names[a] > names[b]:
+			return 1
+		}
+		return 0
+	})
+}

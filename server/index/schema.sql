@@ -1,0 +1,70 @@
+-- The index of one tenant's history. It may be thrown away at any time: all of
+-- it is in the bucket. When this file changes, schemaVersion must too.
+
+-- Names are few and builds many, so a build has numbers for them. Rows of names
+-- and series are only ever added, which lets readers keep them in memory.
+CREATE TABLE names (
+  id   INTEGER PRIMARY KEY,
+  name TEXT NOT NULL UNIQUE
+) STRICT;
+
+-- A series is one combination of all names that a list is filtered by. Whatever
+-- the filter, it comes down to a set of series; result is the name '' while
+-- builds have not ended.
+CREATE TABLE series (
+  id       INTEGER PRIMARY KEY,
+  service  INTEGER NOT NULL REFERENCES names,
+  job      INTEGER NOT NULL REFERENCES names,
+  project  INTEGER NOT NULL REFERENCES names,
+  branch   INTEGER NOT NULL REFERENCES names,
+  pipeline INTEGER NOT NULL REFERENCES names,
+  result   INTEGER NOT NULL REFERENCES names,
+  UNIQUE (service, job, project, branch, pipeline, result)
+) STRICT;
+
+CREATE TABLE builds (
+  id       INTEGER PRIMARY KEY, -- of no meaning; (start, uuid) is the order of builds
+  start    INTEGER NOT NULL,    -- seconds since 1970
+  uuid     BLOB NOT NULL UNIQUE,
+  series   INTEGER NOT NULL REFERENCES series,
+  service  INTEGER NOT NULL,    -- that of the series, and job too, for their indexes
+  job      INTEGER NOT NULL,
+  buildset BLOB NOT NULL,
+  change   INTEGER NOT NULL,
+  -- What a list shows and never filters by.
+  ended    INTEGER NOT NULL,    -- seconds since 1970, 0: not yet
+  expires  INTEGER NOT NULL,    -- seconds since 1970, 0: never
+  voting   INTEGER NOT NULL,
+  sealed   INTEGER NOT NULL,    -- artifacts
+  public   INTEGER NOT NULL,    -- artifacts
+  bytes    INTEGER NOT NULL,    -- of all artifacts, as stored
+  patchset TEXT NOT NULL,
+  ref      TEXT NOT NULL,
+  oldrev   TEXT NOT NULL,
+  newrev   TEXT NOT NULL,
+  ref_url  TEXT NOT NULL,
+  event_id TEXT NOT NULL,
+  nodeset  TEXT NOT NULL,
+  error_detail   TEXT NOT NULL,
+  keyring_commit TEXT NOT NULL,
+  keyring_url    TEXT NOT NULL,
+  publisher      TEXT NOT NULL
+) STRICT;
+
+-- Every index is in the order of builds and holds all that choosing a page's
+-- rows needs, so that no page costs a sort and only its own rows are read.
+CREATE INDEX builds_by_start    ON builds (start, uuid, series);
+CREATE INDEX builds_by_series   ON builds (series, start, uuid);
+CREATE INDEX builds_by_service  ON builds (service, start, uuid, series);
+CREATE INDEX builds_by_job      ON builds (job, start, uuid, series);
+CREATE INDEX builds_by_buildset ON builds (buildset, start, uuid, series);
+CREATE INDEX builds_by_change   ON builds (change, start, uuid, series) WHERE change > 0;
+
+-- The records as stored, apart from the rows that lists read.
+CREATE TABLE records (
+  build     INTEGER PRIMARY KEY REFERENCES builds,
+  record    BLOB NOT NULL,
+  signature BLOB NOT NULL -- empty: none
+) STRICT;
+
+CREATE TABLE tenant (name TEXT NOT NULL) STRICT;

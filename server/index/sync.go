@@ -1,0 +1,313 @@
+package index
+
+import (
+	"context"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"sync"
+	"time"
+
+	"vitrine"
+	"vitrine/storage"
+)
+
+const (
+	syncReaders  = 8         // objects read at once
+	batchRecords = 256       // records added in one transaction, at most
+	batchBytes   = 4 << 20   // of records kept for it, about
+	bigRecord    = 256 << 10 // records above this many bytes are parsed one at a time
+	maxProblems  = 100       // that a report lists
+	maxProblem   = 500       // bytes of one
+)
+
+// firstDay is the earliest that a record can have.
+var firstDay = time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// A Report says what a sync found.
+type Report struct {
+	Builds   int      // builds in the bucket, on the days that were looked at
+	Added    int      // records that the index did not have
+	Problems []string // records that were passed over, and why; at most some hundred
+}
+
+// Sync adds the records in a bucket that the index does not have, of builds
+// that began on since's day in UTC or later; of all builds, if since is zero. A
+// record that is broken, or that can't be read now, is reported and stops
+// nothing; a bucket that can't be listed does. What is there already costs only
+// the listing.
+func (x *Index) Sync(ctx context.Context, from storage.Reader, since time.Time) (Report, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	s := &syncer{x: x, from: from, found: make(chan found), read: make(chan parsed)}
+	var readers sync.WaitGroup
+	for range syncReaders {
+		readers.Go(func() {
+			for f := range s.found {
+				s.readBuild(ctx, f)
+			}
+		})
+	}
+	go func() {
+		err := s.list(ctx, since)
+		close(s.found)
+		readers.Wait()
+		if err != nil {
+			cancel(err)
+		}
+		close(s.read)
+	}()
+	// What was read before a failure is still good, and added.
+	err := s.addAll(context.WithoutCancel(ctx), func() { cancel(errors.New("stopped")) })
+	if err == nil {
+		err = context.Cause(ctx)
+	}
+	if s.more > 0 {
+		s.report.Problems = append(s.report.Problems, fmt.Sprintf("and %d more", s.more))
+	}
+	if err != nil {
+		return s.report, fmt.Errorf("sync index: %w", err)
+	}
+	return s.report, nil
+}
+
+// A syncer is one sync under way.
+type syncer struct {
+	x     *Index
+	from  storage.Reader
+	found chan found  // what the index lacks
+	read  chan parsed // what of it is acceptable
+
+	big sync.Mutex // held to parse a big record
+
+	mu     sync.Mutex
+	report Report
+	more   int // problems beyond those in the report
+}
+
+// A found build is one whose records the index does not have, or not the last.
+type found struct {
+	day             time.Time
+	uuid            string
+	started, record int64 // size, or -1: not there
+	known           bool  // the index has started.json
+}
+
+// list looks for builds that the index lacks.
+func (s *syncer) list(ctx context.Context, since time.Time) error {
+	if since.IsZero() {
+		return s.listPrefix(ctx, vitrine.RecordsPrefix)
+	}
+	if since.Before(firstDay) {
+		since = firstDay
+	}
+	// A runner's clock may be ahead of ours, but not by a day.
+	end := time.Now().Add(24 * time.Hour)
+	for day := since.UTC().Truncate(24 * time.Hour); !day.After(end); day = day.AddDate(0, 0, 1) {
+		if err := s.listPrefix(ctx, vitrine.DayPrefix(day)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// listPrefix goes through records in the order of their keys, so by day, then
+// by build.
+func (s *syncer) listPrefix(ctx context.Context, prefix string) error {
+	var have map[string]bool // of the day: whether a build has ended, by uuid
+	var f found
+	flush := func() error {
+		if f.uuid == "" {
+			return nil
+		}
+		ended, known := have[f.uuid]
+		f.known = known
+		if known && (ended || f.record < 0) {
+			s.count()
+			return nil
+		}
+		select {
+		case s.found <- f:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	for o, err := range s.from.List(ctx, prefix) {
+		if err != nil {
+			return err
+		}
+		key, err := vitrine.ParseKey(o.Key)
+		if err != nil {
+			s.problem("%v", err)
+			continue
+		}
+		if key.UUID != f.uuid || !key.Day.Equal(f.day) {
+			if err := flush(); err != nil {
+				return err
+			}
+			if have == nil || !key.Day.Equal(f.day) {
+				if have, err = s.x.endedOn(ctx, key.Day); err != nil {
+					return err
+				}
+			}
+			f = found{day: key.Day, uuid: key.UUID, started: -1, record: -1}
+		}
+		switch key.Kind {
+		case vitrine.StartedKind:
+			f.started = o.Size
+		case vitrine.RecordKind:
+			f.record = o.Size
+		}
+	}
+	return flush()
+}
+
+// endedOn are the builds of a day that the index has, and whether they ended.
+func (x *Index) endedOn(ctx context.Context, day time.Time) (map[string]bool, error) {
+	rows, err := x.read.QueryContext(ctx, "SELECT uuid, ended <> 0 FROM builds WHERE start >= ? AND start < ?",
+		day.Unix(), day.AddDate(0, 0, 1).Unix())
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	have := make(map[string]bool)
+	var uuid sql.RawBytes
+	var ended bool
+	for rows.Next() {
+		if err := rows.Scan(&uuid, &ended); err != nil {
+			return nil, err
+		}
+		have[hex.EncodeToString(uuid)] = ended
+	}
+	return have, rows.Err()
+}
+
+// readBuild reads the record that says most about a build.
+func (s *syncer) readBuild(ctx context.Context, f found) {
+	started, record := f.dayKeys()
+	ok := f.known
+	if f.record >= 0 && s.readRecord(ctx, f, record, f.record) {
+		ok = true
+	} else if f.started >= 0 && !f.known {
+		ok = s.readRecord(ctx, f, started, f.started)
+	}
+	if ok {
+		s.count()
+	}
+}
+
+func (f found) dayKeys() (started, record string) {
+	return vitrine.StartedKey(f.day, f.uuid), vitrine.RecordKey(f.day, f.uuid)
+}
+
+// readRecord reads, parses and passes on one record, and reports whether it could.
+func (s *syncer) readRecord(ctx context.Context, f found, key string, size int64) bool {
+	if size > bigRecord {
+		s.big.Lock()
+		defer s.big.Unlock()
+	}
+	p, err := s.parse(ctx, f, key)
+	if ctx.Err() != nil {
+		return false // which Sync itself reports
+	}
+	if err != nil {
+		s.problem("%s: %v", key, err)
+		return false
+	}
+	s.read <- p
+	return true
+}
+
+func (s *syncer) parse(ctx context.Context, f found, key string) (p parsed, err error) {
+	if p.entry.Record, err = s.readAll(ctx, key, vitrine.MaxRecordSize); err != nil {
+		return p, err
+	}
+	p.entry.Signature, err = s.readAll(ctx, vitrine.SignatureKey(key), MaxSignatureSize)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // unsigned is for others to judge
+		return p, err
+	}
+	if p.record, err = s.x.parse(p.entry); err != nil {
+		return p, err
+	}
+	started, record := found{day: p.record.StartTime, uuid: p.record.UUID}.dayKeys()
+	if p.record.IsStarted() && key != started || !p.record.IsStarted() && key != record {
+		return p, fmt.Errorf("is the record of another build or state: uuid %s, start %s, result %q",
+			p.record.UUID, p.record.StartTime.Format(time.RFC3339), p.record.Result)
+	}
+	return p, nil
+}
+
+func (s *syncer) readAll(ctx context.Context, key string, limit int64) ([]byte, error) {
+	r, err := s.from.Open(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	b, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err == nil && int64(len(b)) > limit {
+		err = fmt.Errorf("more than %d bytes", limit)
+	}
+	return b, err
+}
+
+// addAll adds what was read, many records at a time, until there is no more. On
+// failure it calls stop and reads on, so that nobody waits for it.
+func (s *syncer) addAll(ctx context.Context, stop func()) error {
+	var batch []parsed
+	var failed error
+	size := 0
+	flush := func() {
+		if len(batch) == 0 {
+			return
+		}
+		added, problems, err := s.x.addAll(ctx, batch)
+		if err != nil {
+			failed = err
+			stop()
+			return
+		}
+		for _, p := range problems {
+			s.problem("%v", p)
+		}
+		s.report.Added += added
+		clear(batch)
+		batch, size = batch[:0], 0
+	}
+	for p := range s.read {
+		if failed != nil {
+			continue
+		}
+		batch, size = append(batch, p), size+len(p.entry.Record)
+		if len(batch) >= batchRecords || size >= batchBytes {
+			flush()
+		}
+	}
+	if failed == nil {
+		flush()
+	}
+	return failed
+}
+
+func (s *syncer) count() {
+	s.mu.Lock()
+	s.report.Builds++
+	s.mu.Unlock()
+}
+
+func (s *syncer) problem(format string, a ...any) {
+	text := fmt.Sprintf(format, a...)
+	if len(text) > maxProblem {
+		text = text[:maxProblem] + "…"
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.report.Problems) < maxProblems {
+		s.report.Problems = append(s.report.Problems, text)
+	} else {
+		s.more++
+	}
+}
