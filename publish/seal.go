@@ -1,0 +1,209 @@
+package publish
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+	"strings"
+
+	"vitrine"
+	"vitrine/crypto"
+)
+
+// headSize is how many bytes of a file are looked at to tell what it is.
+const headSize = 512
+
+// A sealer takes plaintext and counts it. crypto.Writer is one.
+type sealer interface {
+	io.WriteCloser
+	Size() int64
+	Lines() int64
+}
+
+// An artifactWriter writes one artifact into the spool.
+type artifactWriter struct {
+	sealer
+	build  *Build
+	temp   *os.File
+	buffer *bufio.Writer
+	hash   hash.Hash
+	record vitrine.Artifact
+}
+
+// newArtifact begins the artifact at a path, whose content starts with head: a
+// public one is kept as it is, any other is sealed.
+func (b *Build) newArtifact(path string, head []byte) (*artifactWriter, error) {
+	temp, err := b.folder.create()
+	if err != nil {
+		return nil, err
+	}
+	w := &artifactWriter{build: b, temp: temp, hash: sha256.New(), record: vitrine.Artifact{
+		Name: path, Path: path, MediaType: mediaType(path, head),
+	}}
+	w.buffer = bufio.NewWriterSize(io.MultiWriter(temp, w.hash), 64<<10)
+	// A raw NAME.zst would be stored as NAME.zst.age, which says zstd inside age.
+	raw := !crypto.Compressible(head) && !strings.HasSuffix(path, strings.TrimSuffix(vitrine.SealedSuffix, vitrine.SealedRawSuffix))
+	w.record.Sealed = !b.service.IsPublic(path)
+	switch {
+	case !w.record.Sealed:
+		w.sealer = &plainWriter{dst: w.buffer}
+	case raw:
+		w.record.Path += vitrine.SealedRawSuffix
+		w.sealer, err = crypto.SealRaw(w.buffer, b.recipients...)
+	default:
+		w.record.Path += vitrine.SealedSuffix
+		w.sealer, err = crypto.Seal(w.buffer, b.recipients...)
+	}
+	if err != nil {
+		w.discard()
+		return nil, err
+	}
+	return w, nil
+}
+
+// discard gives the artifact up.
+func (w *artifactWriter) discard() {
+	w.temp.Close()
+	os.Remove(w.temp.Name())
+}
+
+// commit completes the artifact and makes it part of the build.
+func (w *artifactWriter) commit() error {
+	err := w.sealer.Close()
+	if err == nil {
+		err = w.buffer.Flush()
+	}
+	if err == nil {
+		w.record.Size, err = w.temp.Seek(0, io.SeekCurrent)
+	}
+	if err != nil {
+		w.discard()
+		return err
+	}
+	w.record.SHA256 = hex.EncodeToString(w.hash.Sum(nil))
+	w.record.PlainSize, w.record.Lines = w.sealer.Size(), w.sealer.Lines()
+	if err := w.build.folder.keepArtifact(w.temp, w.record); err != nil {
+		return err
+	}
+	w.build.include(w.record)
+	return nil
+}
+
+// sealFile seals a file of the runner into the spool, up to the size that it
+// has now: a log that something still writes must come to an end.
+func (b *Build) sealFile(ctx context.Context, f File) error {
+	src, size, err := f.open()
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	if size != f.Size {
+		b.meter.add(func(t *Totals) { t.PlainBytes += size - f.Size })
+	}
+	in := bufio.NewReaderSize(&source{ctx, io.LimitReader(src, size), b.meter}, headSize)
+	head, err := in.Peek(headSize)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	w, err := b.newArtifact(f.Path, head)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(w.sealer, in); err != nil {
+		w.discard()
+		return err
+	}
+	return w.commit()
+}
+
+// A source is a file being read, until ctx ends.
+type source struct {
+	ctx   context.Context
+	src   io.Reader
+	meter *meter
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	if err := s.ctx.Err(); err != nil {
+		return 0, err
+	}
+	n, err := s.src.Read(p)
+	s.meter.add(func(t *Totals) { t.SealedBytes += int64(n) })
+	return n, err
+}
+
+// created is what [Build.Create] returns.
+type created struct {
+	artifact *artifactWriter
+	err      error
+	closed   bool
+}
+
+func (c *created) Write(p []byte) (int, error) {
+	if c.closed {
+		return 0, os.ErrClosed
+	}
+	n, err := c.artifact.sealer.Write(p)
+	c.artifact.build.meter.add(func(t *Totals) {
+		t.PlainBytes += int64(n)
+		t.SealedBytes += int64(n)
+	})
+	if err != nil {
+		c.err = fmt.Errorf("%s: %w", c.artifact.record.Path, err)
+	}
+	return n, c.err
+}
+
+// Close makes the artifact part of the build. After an error of Write it gives
+// it up: what was written is not whole.
+func (c *created) Close() error {
+	if c.closed {
+		return os.ErrClosed
+	}
+	c.closed = true
+	if c.err == nil {
+		c.err = c.artifact.commit()
+	} else {
+		c.artifact.discard()
+	}
+	b := c.artifact.build
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.open--
+	return c.err
+}
+
+// A plainWriter passes a public file on as it is, and counts.
+type plainWriter struct {
+	dst         io.Writer
+	size, lines int64
+	last        byte
+}
+
+func (w *plainWriter) Write(p []byte) (int, error) {
+	n, err := w.dst.Write(p)
+	if n > 0 {
+		w.size += int64(n)
+		w.lines += int64(bytes.Count(p[:n], []byte{'\n'}))
+		w.last = p[n-1]
+	}
+	return n, err
+}
+
+func (w *plainWriter) Size() int64 { return w.size }
+
+func (w *plainWriter) Lines() int64 {
+	if w.size > 0 && w.last != '\n' {
+		return w.lines + 1
+	}
+	return w.lines
+}
+
+func (w *plainWriter) Close() error { return nil }
