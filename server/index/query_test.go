@@ -136,7 +136,7 @@ func TestBuilds(t *testing.T) {
 		}
 		return list
 	}
-	for range 40 {
+	for range 25 {
 		r := all[random.IntN(len(all))]
 		q := index.Query{
 			Service: pick(r.Service, "z*", "*", "none"), Job: pick(r.JobName, "job-1*", "*", "*3"), Project: pick(r.Ref.Project, "*1*", "openstack/*"),
@@ -193,13 +193,9 @@ func TestRareSeries(t *testing.T) {
 	x := open(t, filepath.Join(t.TempDir(), "index.sqlite"))
 	syncAll(t, x, bucket)
 	for _, q := range []index.Query{
-		{Job: []string{"rare*"}, Limit: 5}, {Service: []string{"r*"}, Limit: 2}, {Job: []string{"rare*"}, Result: []string{"*"}},
+		{Job: []string{"rare*"}, Limit: 5}, {Service: []string{"r*"}, Limit: 2},
 		{Job: []string{"rare*"}, Result: []string{"LOST", "SUCCESS", "FAILURE"}, Limit: 12},
 	} {
-		if q.Result != nil && q.Result[0] == "*" { // which a result does not know
-			checkPages(t, x, q, nil)
-			continue
-		}
 		checkPages(t, x, q, want)
 	}
 }
