@@ -108,7 +108,7 @@ func TestExtended(t *testing.T) {
 // T-4.1: a flipped bit anywhere.
 func TestFlipped(t *testing.T) {
 	key := newKey(t)
-	plain := noise(200_000)
+	plain := noise(150_000)
 	sealed := seal(t, plain, key.Recipient())
 	for i := 0; i < len(sealed); i += 1000 {
 		damaged := slices.Clone(sealed)
@@ -127,6 +127,7 @@ func TestFlipped(t *testing.T) {
 	}
 }
 
+// What was altered before the last chunk is in the slow tests, under the tag stock.
 func TestFlippedRaw(t *testing.T) {
 	key := newKey(t)
 	plain := noise(2*chunkSize + 3000)
@@ -137,7 +138,6 @@ func TestFlippedRaw(t *testing.T) {
 		damaged[i] ^= 1
 		return damaged
 	}
-	check(t, "in the middle", flip(start+sealedSize+9), plain, key, ErrAltered)
 	// Nothing tells a short last chunk that was cut from one that was altered.
 	check(t, "in the last chunk", flip(len(sealed)-9), plain, key, ErrCorrupt)
 	check(t, "last chunk cut", sealed[:len(sealed)-9], plain, key, ErrCorrupt)
@@ -207,7 +207,7 @@ func TestEndlessHeader(t *testing.T) {
 func TestCloseEndsReading(t *testing.T) {
 	before := runtime.NumGoroutine()
 	key := newKey(t)
-	r, err := Open(bytes.NewReader(seal(t, logText(20*frameSize), key.Recipient())), key)
+	r, err := Open(bytes.NewReader(seal(t, logText(8*frameSize), key.Recipient())), key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -292,7 +292,7 @@ func TestLargeFramesInBoundedMemory(t *testing.T) {
 	frame := bomb(maxFrameSize, maxFrameSize/(128<<10))
 	var stream []byte
 	var table []seekEntry
-	for range 24 {
+	for range 8 {
 		stream = append(stream, frame...)
 		table = append(table, seekEntry{uint32(len(frame)), maxFrameSize})
 	}
@@ -300,7 +300,7 @@ func TestLargeFramesInBoundedMemory(t *testing.T) {
 	got := allocated(func() {
 		r := &Reader{frames: &frameReader{src: bufio.NewReader(bytes.NewReader(stream))}}
 		defer r.Close()
-		if n, err := io.Copy(io.Discard, r); err != nil || n != 24*maxFrameSize {
+		if n, err := io.Copy(io.Discard, r); err != nil || n != 8*maxFrameSize {
 			t.Errorf("%d bytes, %v", n, err)
 		}
 	})

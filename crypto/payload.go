@@ -54,10 +54,9 @@ func (s *source) unread(in *bufio.Reader) {
 // since returns the bytes from offset off, which must be a recent one, to the
 // last one read.
 func (s *source) since(off int64) []byte {
-	b := make([]byte, 0, s.n-off)
-	for ; off < s.n; off++ {
-		b = append(b, s.recent[off%int64(len(s.recent))])
-	}
+	b := make([]byte, s.n-off)
+	n := copy(b, s.recent[off%int64(len(s.recent)):])
+	copy(b[n:], s.recent[:])
 	return b
 }
 
@@ -109,9 +108,18 @@ func (p *payload) explain() error {
 	if p.src.err != nil {
 		return fmt.Errorf("read sealed file: %w", p.src.err)
 	}
+	aead, err := chacha20poly1305.New(p.key)
+	if err != nil {
+		return err
+	}
+	buf := make([]byte, 0, chunkSize)
+	isLast := func(index int64, sealed []byte) bool {
+		_, err := aead.Open(buf, chunkNonce(index, true), sealed, nil)
+		return err == nil
+	}
 	index := p.n / chunkSize
 	start := nonceSize + index*sealedSize
-	if index > 0 && p.authentic(index-1, p.src.since(start - sealedSize)[:sealedSize]) {
+	if index > 0 && isLast(index-1, p.src.since(start - sealedSize)[:sealedSize]) {
 		return fmt.Errorf("%w: data follows the end, which is after %d bytes of payload", ErrExtended, start)
 	}
 	chunk := p.src.since(start)
@@ -127,7 +135,7 @@ func (p *payload) explain() error {
 		if padded && !isPadme(p.n+int64(n-chacha20poly1305.Overhead)) {
 			continue
 		}
-		if p.authentic(index, chunk[:n]) {
+		if isLast(index, chunk[:n]) {
 			return fmt.Errorf("%w: data follows the end, which is after %d bytes of payload", ErrExtended, start+int64(n))
 		}
 	}
@@ -139,16 +147,6 @@ func (p *payload) explain() error {
 		return fmt.Errorf("%w: the file ends after %d bytes of payload", ErrTruncated, start+int64(len(chunk)))
 	}
 	return fmt.Errorf("%w: chunk %d of the payload, the last one, is altered or truncated", ErrCorrupt, index)
-}
-
-// authentic reports whether sealed is the last chunk of a file and has the index.
-func (p *payload) authentic(index int64, sealed []byte) bool {
-	aead, err := chacha20poly1305.New(p.key)
-	if err != nil {
-		return false
-	}
-	_, err = aead.Open(nil, chunkNonce(index, true), sealed, nil)
-	return err == nil
 }
 
 // looksPadded reports whether the plaintext is what Seal pads. If not even its

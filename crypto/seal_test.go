@@ -100,7 +100,7 @@ func TestRoundTrip(t *testing.T) {
 
 func TestManyFramesStayInOrder(t *testing.T) {
 	key := newKey(t)
-	plain := logText(40*frameSize + 1)
+	plain := logText(9*frameSize + 1)
 	var b bytes.Buffer
 	w, err := Seal(&b, key.Recipient())
 	if err != nil {
@@ -250,7 +250,7 @@ func (w *failAfter) Write(p []byte) (int, error) {
 func TestFailedWriteStaysFailed(t *testing.T) {
 	key := newKey(t)
 	before := runtime.NumGoroutine()
-	plain := logText(30 * frameSize)
+	plain := logText(5 * frameSize)
 	whole := len(seal(t, plain, key.Recipient()))
 	for _, n := range []int{300, 70_000, whole / 2, whole - 1} {
 		dst := &failAfter{n: n}
