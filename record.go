@@ -2,6 +2,7 @@ package vitrine
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -321,13 +322,15 @@ func (r *Record) validateArtifacts(bad badFunc) error {
 	if len(r.Artifacts) > MaxArtifacts {
 		return bad("artifacts", "%d, more than %d", len(r.Artifacts), MaxArtifacts)
 	}
-	seen := make(map[string]string) // folded plain path, and each folder above one, to "file" or "folder"
+	// Folded paths, and each folder above one, to "file" or "folder": as published
+	// and as stored, since a store may be a directory too.
+	plain, stored := make(map[string]string), make(map[string]string)
 	for i, a := range r.Artifacts {
 		bad := func(field, format string, v ...any) error {
 			return bad(fmt.Sprintf("artifacts[%d].%s", i, field), format, v...)
 		}
-		if a.Sealed && !strings.HasSuffix(a.Path, SealedRawSuffix) {
-			return bad("path", "%q is sealed and does not end in %s", a.Path, SealedRawSuffix)
+		if a.Sealed != strings.HasSuffix(a.Path, SealedRawSuffix) {
+			return bad("path", "%q: sealed artifacts, and no others, end in %s", a.Path, SealedRawSuffix)
 		}
 		if err := ValidPath(a.PlainPath()); err != nil {
 			return bad("path", "%v", err)
@@ -352,7 +355,7 @@ func (r *Record) validateArtifacts(bad badFunc) error {
 				return bad("metadata", "%q: too long, or with a control character", k)
 			}
 		}
-		if err := addPath(seen, a.PlainPath()); err != nil {
+		if err := cmp.Or(addPath(plain, a.PlainPath()), addPath(stored, a.Path)); err != nil {
 			return bad("path", "%v", err)
 		}
 	}
