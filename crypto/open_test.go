@@ -108,7 +108,7 @@ func TestExtended(t *testing.T) {
 // T-4.1: a flipped bit anywhere.
 func TestFlipped(t *testing.T) {
 	key := newKey(t)
-	plain := noise(150_000)
+	plain := noise(100_000)
 	sealed := seal(t, plain, key.Recipient())
 	for i := 0; i < len(sealed); i += 1000 {
 		damaged := slices.Clone(sealed)
@@ -327,7 +327,6 @@ func TestHostileStreams(t *testing.T) {
 	flippedSum := slices.Clone(frame)
 	flippedSum[len(frame)-1] ^= 1
 	dictionary := []byte("\x28\xb5\x2f\xfd\x21\x07\x05") // single segment, dictionary 7, 5 bytes
-	many := appendSkippableHeader(nil, skippableMagic, 0)
 	for _, c := range []struct {
 		name   string
 		stream []byte
@@ -356,7 +355,6 @@ func TestHostileStreams(t *testing.T) {
 		{"no frame at all", slices.Concat(frame, []byte("not a zstd frame, though long enough")), ErrAltered},
 		{"dictionary", dictionary, ErrForeign},
 		{"large compressed frame", slices.Concat([]byte("\x28\xb5\x2f\xfd\xa0\x00\x00\x00\x01"), bytes.Repeat(append([]byte{0, 0, 16}, make([]byte, 128<<10)...), 129)), ErrForeign},
-		{"a million frames", slices.Concat(bytes.Repeat(many, maxFrames+1), table()), ErrForeign},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			before := runtime.NumGoroutine()
@@ -366,6 +364,19 @@ func TestHostileStreams(t *testing.T) {
 			}
 			noNewGoroutines(t, before)
 		})
+	}
+}
+
+func TestMoreThanAMillionFrames(t *testing.T) {
+	one := bufio.NewReader(bytes.NewReader(appendSkippableHeader(nil, skippableMagic, 0)))
+	r := &frameReader{src: one, entries: make([]seekEntry, maxFrames)}
+	if _, err := r.next(nil); !errors.Is(err, ErrForeign) {
+		t.Errorf("reading: %v", err)
+	}
+	w := &frameWriter{dst: io.Discard, entries: make([]seekEntry, maxFrames-1)}
+	clear(w.space())
+	if err := w.filled(frameSize); err == nil {
+		t.Error("a stream that can't be opened was written")
 	}
 }
 
