@@ -107,9 +107,44 @@ func (c *Client) Resolve(ctx context.Context, build string) (string, error) {
 }
 
 // Open opens the object at key as the server serves it. It is the Open of
-// [storage.Reader].
+// [storage.Reader]. A transfer that breaks off is gone on with from where it was.
 func (c *Client) Open(ctx context.Context, key string) (io.ReadCloser, error) {
-	return c.OpenRange(ctx, key, 0, -1)
+	r, err := c.OpenRange(ctx, key, 0, -1)
+	if err != nil {
+		return nil, err
+	}
+	return &resumingBody{ReadCloser: r, reopen: func(off int64) (io.ReadCloser, error) {
+		return c.OpenRange(ctx, key, off, -1)
+	}}, nil
+}
+
+// maxReopens bounds how often one transfer is gone on with, so that a server
+// that always breaks off does not keep its reader for ever.
+const maxReopens = 20
+
+// A resumingBody is the body of an answer that is asked for again, from the byte
+// that was not reached, when it breaks off.
+type resumingBody struct {
+	io.ReadCloser
+	reopen  func(off int64) (io.ReadCloser, error)
+	off     int64
+	reopens int
+}
+
+func (b *resumingBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.off += int64(n)
+	if err == nil || errors.Is(err, io.EOF) || b.reopens == maxReopens {
+		return n, err
+	}
+	b.reopens++
+	again, openErr := b.reopen(b.off)
+	if openErr != nil {
+		return n, errors.Join(err, openErr)
+	}
+	b.ReadCloser.Close()
+	b.ReadCloser = again
+	return n, nil
 }
 
 // OpenRange opens n bytes of an object from off, as [storage.Reader] says.

@@ -183,3 +183,46 @@ func TestOpenRange(t *testing.T) {
 		t.Error("a key that is none of vitrine's was asked for")
 	}
 }
+
+// A transfer that breaks off is gone on with; one that always does ends.
+func TestResume(t *testing.T) {
+	const text = "0123456789"
+	key := vitrine.ArtifactKey(uuid, "a.log")
+	for _, test := range []struct {
+		breaks int32
+		whole  bool
+	}{{0, true}, {3, true}, {1000, false}} {
+		var requests atomic.Int32
+		c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			if requests.Add(1) > test.breaks {
+				http.ServeContent(w, r, "", time.Time{}, strings.NewReader(text))
+				return
+			}
+			off := 0
+			if _, err := fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-", &off); err == nil {
+				w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-9/10", off))
+				w.Header().Set("Content-Length", fmt.Sprint(len(text)-off))
+				w.WriteHeader(http.StatusPartialContent)
+			} else {
+				w.Header().Set("Content-Length", fmt.Sprint(len(text)))
+			}
+			if test.whole {
+				io.WriteString(w, text[off:off+2])
+			}
+			http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		})
+		r, err := c.Open(context.Background(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(r)
+		r.Close()
+		if test.whole && (string(got) != text || err != nil) {
+			t.Errorf("%d breaks: got %q, error %v", test.breaks, got, err)
+		}
+		if !test.whole && (err == nil || requests.Load() > 30) {
+			t.Errorf("%d breaks: got %q, no error, after %d requests", test.breaks, got, requests.Load())
+		}
+	}
+}

@@ -38,7 +38,7 @@ the environment; flags override.`,
 	}
 	jobFlags(cmd)
 	f := cmd.Flags()
-	f.String("result", "", "how the job ended: SUCCESS, FAILURE, TIMED_OUT, …")
+	f.String("result", "", "the job's `result` in Zuul's words: SUCCESS, FAILURE, TIMED_OUT, …")
 	f.String("error", "", "one `line` on why it failed")
 	f.String("start", "", "when the job began, as 2026-11-22T02:11:09Z; default: now")
 	f.Bool("resume", false, "send what earlier publishes could not")

@@ -25,13 +25,12 @@ func placeFlags(cmd *cobra.Command) {
 	f.String("data", os.Getenv("VITRINE_DATA"), "`directory` for the bucket and the index, unless they are elsewhere (VITRINE_DATA)")
 	f.String("storage", os.Getenv("VITRINE_STORAGE"), "`URL` of the bucket; default: DATA/bucket (VITRINE_STORAGE)")
 	f.String("index", os.Getenv("VITRINE_INDEX"), "`file` of the index; default: DATA/index.sqlite (VITRINE_INDEX)")
-	f.Duration("lost-after", 24*time.Hour, "a build that runs longer than this is shown as lost")
 }
 
 // places are what placeFlags say.
 type places struct {
 	tenant, bucket, index string
-	lostAfter             time.Duration
+	lostAfter             time.Duration // zero: as the index has it
 }
 
 func placesOf(cmd *cobra.Command) (p places, err error) {
@@ -40,7 +39,6 @@ func placesOf(cmd *cobra.Command) (p places, err error) {
 	p.tenant, _ = f.GetString("tenant")
 	p.bucket, _ = f.GetString("storage")
 	p.index, _ = f.GetString("index")
-	p.lostAfter, _ = f.GetDuration("lost-after")
 	if data == "" && (p.bucket == "" || p.index == "") {
 		return p, usagef("where is the history? give --data DIR, or --storage URL and --index FILE")
 	}
@@ -87,6 +85,7 @@ the requests under way; a bucket that it had before is picked up again.`,
 	}
 	placeFlags(cmd)
 	keyringFlag(cmd)
+	cmd.Flags().Duration("lost-after", 24*time.Hour, "a build that runs longer than this is shown as lost")
 	cmd.Flags().String("listen", "127.0.0.1:8080", "`address` to listen on")
 	cmd.Flags().String("public-url", os.Getenv("VITRINE_PUBLIC_URL"), "`URL` that people reach the server at; default: http:// and the address (VITRINE_PUBLIC_URL)")
 	return cmd
@@ -109,6 +108,7 @@ func serve(cmd *cobra.Command, _ []string) error {
 	} else if err != nil {
 		return err
 	}
+	p.lostAfter, _ = cmd.Flags().GetDuration("lost-after")
 	bucket, x, err := p.open(ctx)
 	if err != nil {
 		return err
