@@ -17,9 +17,14 @@ import (
 	"vitrine"
 )
 
-// sealedAtOnce is how many files are sealed side by side. Each takes all cores
-// while it has bytes; the second fills the gaps of the first.
-const sealedAtOnce = 2
+const (
+	// sealedAtOnce is how many files are sealed side by side. Each takes all
+	// cores while it has bytes; the second fills the gaps of the first.
+	sealedAtOnce = 2
+	// filesAtOnce is how many are worked on in all: those that are sealed wait
+	// for the disk, and many small ones had better wait together.
+	filesAtOnce = 8
+)
 
 // Add seals files into the spool, from where they are sent in the background.
 // It returns when all are sealed, or with the first error; files that it did not
@@ -33,19 +38,20 @@ func (b *Build) Add(ctx context.Context, files []File) error {
 		}
 	})
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(sealedAtOnce)
+	group.SetLimit(filesAtOnce)
+	sealing := make(chan struct{}, sealedAtOnce)
 	for _, f := range files {
 		group.Go(func() error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			return b.addFile(ctx, f)
+			return b.addFile(ctx, f, sealing)
 		})
 	}
 	return group.Wait()
 }
 
-func (b *Build) addFile(ctx context.Context, f File) error {
+func (b *Build) addFile(ctx context.Context, f File, sealing chan struct{}) error {
 	known, err := b.claim(f.Path)
 	if err != nil {
 		return err
@@ -55,7 +61,13 @@ func (b *Build) addFile(ctx context.Context, f File) error {
 		b.meter.add(func(t *Totals) { t.SealedBytes += f.Size })
 		return nil
 	}
-	if err := b.sealFile(ctx, f); err != nil {
+	sealing <- struct{}{}
+	w, err := b.sealFile(ctx, f)
+	<-sealing
+	if err == nil {
+		err = w.keep()
+	}
+	if err != nil {
 		return fmt.Errorf("%s: %w", f.Path, err)
 	}
 	return nil

@@ -7,8 +7,8 @@ import (
 
 // secretNames are files and folders that never leave a workspace unless the
 // caller names them, sealed or not: a reader of the log is not meant to have the
-// runner's credentials. They are path.Match patterns for one part of a path in
-// lower case, or for two with the slash between them.
+// runner's credentials. They are path.Match patterns for one part of a path, in
+// lower case.
 var secretNames = []string{
 	// history and its credentials
 	".git", ".hg", ".svn", ".git-credentials", ".gitconfig",
@@ -16,8 +16,8 @@ var secretNames = []string{
 	".env*", ".netrc", "_netrc", ".npmrc", ".yarnrc*", ".pypirc", ".htpasswd", ".pgpass", ".my.cnf",
 	".vault_pass*", "vault_pass*", ".vault-token",
 	// clouds and containers
-	".aws", ".azure", ".boto", ".config/gcloud", ".docker/config.json", ".dockercfg", ".kube", "kubeconfig",
-	".s3cfg", "clouds.yaml", "clouds.yml", "rclone.conf", ".terraformrc", "*.tfstate",
+	".aws", ".azure", ".boto", ".docker", ".dockercfg", ".kube", "kubeconfig", ".s3cfg", "application_default_credentials.json",
+	"clouds.yaml", "clouds.yml", "rclone.conf", ".terraformrc", "*.tfstate",
 	// keys
 	".ssh", ".gnupg", "id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*",
 	"*.pem", "*.key", "*.p12", "*.pfx", "*.kdbx", "*.jks", "*.keystore", "*.ppk",
@@ -26,19 +26,13 @@ var secretNames = []string{
 // secretPart returns the part of a slash-separated path that should not be
 // published, or "".
 func secretPart(p string) string {
-	before := ""
 	for part := range strings.SplitSeq(p, "/") {
 		name := strings.ToLower(part)
 		for _, pattern := range secretNames {
-			candidate := name
-			if strings.Contains(pattern, "/") {
-				candidate = before + "/" + name
-			}
-			if ok, _ := path.Match(pattern, candidate); ok && !publicHalf(name) {
+			if ok, _ := path.Match(pattern, name); ok && !publicHalf(name) {
 				return part
 			}
 		}
-		before = name
 	}
 	return ""
 }
@@ -48,7 +42,7 @@ func secretPart(p string) string {
 func secretFolder(dir string) string {
 	for part := range strings.SplitSeq(dir, "/") {
 		switch strings.ToLower(part) {
-		case ".git", ".hg", ".svn", ".ssh", ".gnupg", ".aws", ".azure", ".kube":
+		case ".git", ".hg", ".svn", ".ssh", ".gnupg", ".aws", ".azure", ".docker", ".kube":
 			return part
 		}
 	}

@@ -169,12 +169,10 @@ func newRecord(o Options) (*keyring.Service, []age.Recipient, *vitrine.Record, e
 		Buildset: o.Job.Buildset, Ref: o.Job.Ref, Nodeset: o.Job.Nodeset, StartTime: start,
 		Keyring: vitrine.Keyring{Commit: o.Keyring.Commit, URL: o.Keyring.URL},
 		Readers: readers.Readers, SkippedReaders: readers.Skipped, Publisher: publisher,
+		Expires: service.Expires(start),
 	}
 	if record.Buildset == "" {
 		record.Buildset = randomID()
-	}
-	if service.Retention > 0 {
-		record.Expires = start.Add(service.Retention)
 	}
 	return service, readers.Age, record, nil
 }

@@ -74,8 +74,8 @@ func (w *artifactWriter) discard() {
 	os.Remove(w.temp.Name())
 }
 
-// commit completes the artifact and makes it part of the build.
-func (w *artifactWriter) commit() error {
+// end completes the stored file, which has no name yet.
+func (w *artifactWriter) end() error {
 	err := w.sealer.Close()
 	if err == nil {
 		err = w.buffer.Flush()
@@ -89,6 +89,11 @@ func (w *artifactWriter) commit() error {
 	}
 	w.record.SHA256 = hex.EncodeToString(w.hash.Sum(nil))
 	w.record.PlainSize, w.record.Lines = w.sealer.Size(), w.sealer.Lines()
+	return nil
+}
+
+// keep makes a file that is complete durable, and part of the build.
+func (w *artifactWriter) keep() error {
 	if err := w.build.folder.keepArtifact(w.temp, w.record); err != nil {
 		return err
 	}
@@ -97,11 +102,12 @@ func (w *artifactWriter) commit() error {
 }
 
 // sealFile seals a file of the runner into the spool, up to the size that it
-// has now: a log that something still writes must come to an end.
-func (b *Build) sealFile(ctx context.Context, f File) error {
+// has now: a log that something still writes must come to an end. What it
+// returns is to be kept.
+func (b *Build) sealFile(ctx context.Context, f File) (*artifactWriter, error) {
 	src, size, err := f.open()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer src.Close()
 	if size != f.Size {
@@ -110,17 +116,20 @@ func (b *Build) sealFile(ctx context.Context, f File) error {
 	in := bufio.NewReaderSize(&source{ctx, io.LimitReader(src, size), b.meter}, headSize)
 	head, err := in.Peek(headSize)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return err
+		return nil, err
 	}
 	w, err := b.newArtifact(f.Path, head)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if _, err := io.Copy(w.sealer, in); err != nil {
 		w.discard()
-		return err
+		return nil, err
 	}
-	return w.commit()
+	if err := w.end(); err != nil {
+		return nil, err
+	}
+	return w, nil
 }
 
 // A source is a file being read, until ctx ends.
@@ -169,7 +178,9 @@ func (c *created) Close() error {
 	}
 	c.closed = true
 	if c.err == nil {
-		c.err = c.artifact.commit()
+		if c.err = c.artifact.end(); c.err == nil {
+			c.err = c.artifact.keep()
+		}
 	} else {
 		c.artifact.discard()
 	}
