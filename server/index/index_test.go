@@ -152,7 +152,7 @@ func TestRebuild(t *testing.T) {
 	t.Parallel()
 	bucket := storage.NewMemory()
 	live := open(t, filepath.Join(t.TempDir(), "live.sqlite"))
-	for i := range 30 {
+	for i := range 18 {
 		r := record(i)
 		if i%3 != 0 {
 			publish(t, bucket, started(r))

@@ -52,8 +52,8 @@ func (c *counter) List(ctx context.Context, prefix string) iter.Seq2[storage.Obj
 func filled(t testing.TB) (*index.Index, []*vitrine.Record) {
 	bucket := storage.NewMemory()
 	var all []*vitrine.Record
-	for i := range 400 {
-		r := record(i%300, func(r *vitrine.Record) {
+	for i := range 300 {
+		r := record(i%200, func(r *vitrine.Record) {
 			r.UUID = fmt.Sprintf("%08x%s", i*0x9E3779B1&0xffffffff, r.UUID[8:])
 			r.Service = []string{"codesearch", "zuul", "zuul-preview", "etherpad"}[i%4]
 			r.JobName = fmt.Sprintf("job-%02d", i%37)
@@ -120,13 +120,13 @@ func TestBuilds(t *testing.T) {
 		{Result: []string{"SUCCESS"}}, {Result: []string{"RUNNING"}}, {Result: []string{"LOST"}}, {Result: []string{"LOST", "RUNNING"}}, {Result: []string{""}},
 		{Result: []string{"NONSENSE"}}, {Result: []string{"RUNNING", "FAILURE"}, Job: []string{"job-0*"}}, {Result: []string{"RETRY_LIMIT"}, Service: []string{"*"}},
 		{Change: []string{"7"}}, {Change: []string{"7", "8", "7"}, Service: []string{"zuul*"}}, {Change: []string{"99999999"}},
-		{UUID: []string{all[250].UUID}}, {UUID: []string{all[250].UUID[:4] + "*"}}, {UUID: []string{"a*"}}, {UUID: []string{"a*", "ab*", all[3].UUID, "00*"}},
-		{UUID: []string{"*"}}, {UUID: []string{"ab*", "abc*", "ab*"}}, {UUID: []string{all[250].UUID}, Change: []string{"9999"}}, {UUID: []string{"a*"}, Job: []string{"job-1*"}},
+		{UUID: []string{all[150].UUID}}, {UUID: []string{all[150].UUID[:4] + "*"}}, {UUID: []string{"a*"}}, {UUID: []string{"a*", "ab*", all[3].UUID, "00*"}},
+		{UUID: []string{"*"}}, {UUID: []string{"ab*", "abc*", "ab*"}}, {UUID: []string{all[150].UUID}, Change: []string{"9999"}}, {UUID: []string{"a*"}, Job: []string{"job-1*"}},
 		{Buildset: []string{all[10].Buildset}}, {Buildset: []string{all[10].Buildset, all[200].Buildset}, UUID: []string{"4*", "5*", "6*", "7*", "8*"}},
-		{Since: all[300].StartTime}, {Until: all[300].StartTime}, {Since: all[300].StartTime, Until: all[250].StartTime, Service: []string{"zuul"}},
-		{Since: all[300].StartTime.Add(time.Nanosecond)}, {Until: all[300].StartTime.Add(time.Nanosecond)}, {Since: now.Add(time.Hour)},
-		{Since: all[250].StartTime, Until: all[300].StartTime}, {Since: all[350].StartTime, Until: all[100].StartTime, Job: []string{"*"}},
-		{Result: []string{"RUNNING"}, Until: all[300].StartTime},
+		{Since: all[200].StartTime}, {Until: all[200].StartTime}, {Since: all[200].StartTime, Until: all[150].StartTime, Service: []string{"zuul"}},
+		{Since: all[200].StartTime.Add(time.Nanosecond)}, {Until: all[200].StartTime.Add(time.Nanosecond)}, {Since: now.Add(time.Hour)},
+		{Since: all[150].StartTime, Until: all[200].StartTime}, {Since: all[250].StartTime, Until: all[100].StartTime, Job: []string{"*"}},
+		{Result: []string{"RUNNING"}, Until: all[200].StartTime},
 	}
 	random := rand.New(rand.NewPCG(1, 2))
 	pick := func(values ...string) []string {
@@ -136,7 +136,7 @@ func TestBuilds(t *testing.T) {
 		}
 		return list
 	}
-	for range 25 {
+	for range 20 {
 		r := all[random.IntN(len(all))]
 		q := index.Query{
 			Service: pick(r.Service, "z*", "*", "none"), Job: pick(r.JobName, "job-1*", "*", "*3"), Project: pick(r.Ref.Project, "*1*", "openstack/*"),
@@ -154,7 +154,7 @@ func TestBuilds(t *testing.T) {
 	}
 	for _, q := range queries {
 		if q.Limit == 0 {
-			q.Limit = 150
+			q.Limit = 180
 		}
 		var want []string
 		for _, r := range all {
@@ -171,16 +171,16 @@ func TestRareSeries(t *testing.T) {
 	t.Parallel()
 	bucket := storage.NewMemory()
 	var want []string
-	for i := range 400 {
+	for i := range 315 {
 		r := record(i, func(r *vitrine.Record) { r.Service, r.JobName = "busy", "busy" })
-		if i >= 310 {
+		if i >= 240 {
 			r.Service, r.JobName, r.Result = "rare", fmt.Sprintf("rare-%d", i), vitrine.Success
 			if i%5 == 0 {
 				r = started(r)
 			}
 		}
-		if i == 5 || i == 330 {
-			r.Service, r.JobName, r.Result = "rare", "rare-310", vitrine.Failure
+		if i == 5 || i == 260 {
+			r.Service, r.JobName, r.Result = "rare", "rare-240", vitrine.Failure
 			if r.EndTime.IsZero() {
 				r.EndTime = r.StartTime
 			}
@@ -408,17 +408,17 @@ func TestReadersBesideWriter(t *testing.T) {
 	done := make(chan error)
 	go func() {
 		var err error
-		for i := range 100 {
+		for i := range 60 {
 			if err == nil {
 				err = x.Add(t.Context(), entry(t, record(i, func(r *vitrine.Record) { r.JobName = fmt.Sprintf("job-%d", i) })))
 			}
 		}
 		done <- err
 	}()
-	for range 4 {
+	for range 2 {
 		go func() {
 			var err error
-			for last := 0; last < 100 && err == nil; {
+			for last := 0; last < 60 && err == nil; {
 				var page index.Page
 				page, err = x.Builds(t.Context(), index.Query{Limit: 1000, Job: []string{"job-*"}})
 				if n := len(page.Builds); err == nil && n < last {
@@ -429,7 +429,7 @@ func TestReadersBesideWriter(t *testing.T) {
 			done <- err
 		}()
 	}
-	for range 5 {
+	for range 3 {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
