@@ -55,3 +55,12 @@ func mediaType(name string, head []byte) string {
 	}
 	return "application/octet-stream"
 }
+
+// isText reports whether what has the media type is read by lines.
+func isText(mediaType string) bool {
+	switch mediaType {
+	case "application/json", "application/xml", "image/svg+xml":
+		return true
+	}
+	return strings.HasPrefix(mediaType, "text/")
+}

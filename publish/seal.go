@@ -88,7 +88,10 @@ func (w *artifactWriter) end() error {
 		return err
 	}
 	w.record.SHA256 = hex.EncodeToString(w.hash.Sum(nil))
-	w.record.PlainSize, w.record.Lines = w.sealer.Size(), w.sealer.Lines()
+	w.record.PlainSize = w.sealer.Size()
+	if isText(w.record.MediaType) {
+		w.record.Lines = w.sealer.Lines()
+	}
 	return nil
 }
 
