@@ -484,7 +484,7 @@ func TestCommitRefuses(t *testing.T) {
 		{"a missing artifact", func(f *vitrine.Record) { f.Artifacts = append(f.Artifacts, artifact("y.log.zst.age", "y", true)) }, s.bridge, 409, "not uploaded"},
 		{"another hash", func(f *vitrine.Record) { f.Artifacts[0].SHA256 = strings.Repeat("0", 64) }, s.bridge, 409, "other bytes"},
 		{"another size", func(f *vitrine.Record) { f.Artifacts[0].Size++ }, s.bridge, 409, "other bytes"},
-		{"an unsealed file", func(f *vitrine.Record) { f.Artifacts[0].Sealed = false }, s.bridge, 403, "public"},
+		{"an unsealed file", func(f *vitrine.Record) { f.Artifacts[0].Sealed, f.Artifacts[0].Path = false, "x.log" }, s.bridge, 403, "public"},
 		{"other readers", func(f *vitrine.Record) { f.Readers[0].Name = "mallory" }, s.bridge, 409, "differs"},
 		{"another job", func(f *vitrine.Record) { f.Pipeline = "x" }, s.bridge, 409, "differs"},
 		{"another publisher's key", func(*vitrine.Record) {}, s.other, 403, "none of the publishers"},
