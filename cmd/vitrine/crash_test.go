@@ -35,7 +35,7 @@ type crashingServer struct {
 func vitrineCommand(dir string, keys demoKeys, args ...string) *exec.Cmd {
 	cmd := exec.Command(os.Args[0], args...)
 	cmd.Env = append(os.Environ(), runAsVitrine+"=1", "HOME="+dir, "XDG_CACHE_HOME="+filepath.Join(dir, "cache"),
-		"XDG_STATE_HOME="+filepath.Join(dir, "state"), "VITRINE_TENANT=demo", "VITRINE_KEYRING="+keys.keyring, "VITRINE_KEY="+keys.bridge)
+		"XDG_STATE_HOME="+filepath.Join(dir, "state"), "VITRINE_TENANT=demo", "VITRINE_KEYRING="+keys.keyring, "VITRINE_KEY="+keys.bridge, "GORACE="+raceExitsAtOnce)
 	return cmd
 }
 
@@ -64,6 +64,12 @@ func (s *crashingServer) start() {
 func (s *crashingServer) kill() {
 	s.process.Process.Kill()
 	s.process.Wait()
+}
+
+func (s *crashingServer) requests() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.seen
 }
 
 // ServeHTTP passes a request on, or lets the server crash before or after it.
@@ -108,6 +114,7 @@ func TestKillAtEveryStep(t *testing.T) {
 	for at := 1; at <= requests; at++ {
 		for _, after := range []bool{false, true} {
 			t.Run(fmt.Sprintf("request %d, after %v", at, after), func(t *testing.T) {
+				t.Parallel()
 				l, err := net.Listen("tcp", "127.0.0.1:0")
 				if err != nil {
 					t.Fatal(err)
@@ -115,9 +122,9 @@ func TestKillAtEveryStep(t *testing.T) {
 				l.Close() // the server takes the port
 				s := &crashingServer{t: t, keys: keys, dir: t.TempDir(), address: l.Addr().String(), at: at, after: after}
 				s.start()
-				defer s.kill()
 				proxy := httptest.NewServer(s)
-				defer proxy.Close()
+				defer s.kill()
+				defer proxy.Close() // first, so that nothing starts the server anew
 
 				vitrine := func(args ...string) (string, error) {
 					cmd := vitrineCommand(s.dir, keys, append(args, "--server", proxy.URL)...)
@@ -133,8 +140,8 @@ func TestKillAtEveryStep(t *testing.T) {
 				if out, err := vitrine("publish", "--resume"); err != nil {
 					t.Fatalf("resume: %v\n%s", err, out)
 				}
-				if s.seen < requests {
-					t.Fatalf("%d requests, want at least %d: was it killed at all?", s.seen, requests)
+				if n := s.requests(); n <= requests {
+					t.Fatalf("%d requests, want more than %d: was it killed at all?", n, requests)
 				}
 				if out, err := vitrine("verify", uuid); err != nil || strings.Count(out, "ok    ") != 5 {
 					t.Fatalf("verify: %v\n%s", err, out)

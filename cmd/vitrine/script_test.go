@@ -24,6 +24,10 @@ import (
 // its process.
 const runAsVitrine = "VITRINE_TEST_RUN"
 
+// raceExitsAtOnce is GORACE for the commands that tests run: by default each
+// process under the race detector waits a second before it ends.
+const raceExitsAtOnce = "atexit_sleep_ms=0"
+
 func TestMain(m *testing.M) {
 	if os.Getenv(runAsVitrine) != "" {
 		main()
@@ -77,6 +81,7 @@ func setupScript(e *testscript.Env) error {
 		"VITRINE_TENANT":  "demo",
 		"VITRINE_KEYRING": keys.keyring,
 		"VITRINE_KEY":     keys.bridge,
+		"GORACE":          raceExitsAtOnce,
 	} {
 		e.Setenv(name, value)
 	}
@@ -106,7 +111,7 @@ func scriptServe(ts *testscript.TestScript, neg bool, args []string) {
 	vitrine := filepath.Join(filepath.SplitList(ts.Getenv("PATH"))[0], "vitrine")
 	cmd := exec.Command(vitrine, append([]string{"serve", "--listen", address, "--data", ts.MkAbs("data")}, args...)...)
 	cmd.Env = append(os.Environ(), "VITRINE_TENANT=demo", "VITRINE_KEYRING="+ts.Getenv("KEYRING"),
-		"HOME="+ts.Getenv("HOME"), "XDG_CACHE_HOME="+ts.Getenv("XDG_CACHE_HOME"))
+		"HOME="+ts.Getenv("HOME"), "XDG_CACHE_HOME="+ts.Getenv("XDG_CACHE_HOME"), "GORACE="+raceExitsAtOnce)
 	log, err := os.OpenFile(ts.MkAbs("server.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	ts.Check(err)
 	defer log.Close()
