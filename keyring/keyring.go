@@ -69,9 +69,11 @@ type Service struct {
 	Readers     []string // people and groups, as written
 	Publishers  []string
 	Public      []vitrine.Glob // paths that may be published unsealed
-	Retention   time.Duration  // 0: for ever
-	MinReaders  int            // at least 1
-	Class       string         // Classic or PostQuantum, also where the file leaves it open
+	HidesNames  bool           // names of sealed files are public only where PublicNames says so
+	PublicNames []vitrine.Glob
+	Retention   time.Duration // 0: for ever
+	MinReaders  int           // at least 1
+	Class       string        // Classic or PostQuantum, also where the file leaves it open
 }
 
 // Load reads and checks a keyring. If anything is wrong with it the error is an
@@ -111,6 +113,12 @@ func (k *Keyring) ServiceOf(job string) (*Service, error) {
 // IsPublic reports whether the file at path may be published unsealed.
 func (s *Service) IsPublic(path string) bool {
 	return slices.ContainsFunc(s.Public, func(g vitrine.Glob) bool { return g.Match(path) })
+}
+
+// ShowsName reports whether everybody may know the name of the file at path.
+func (s *Service) ShowsName(path string) bool {
+	return !s.HidesNames || s.IsPublic(path) ||
+		slices.ContainsFunc(s.PublicNames, func(g vitrine.Glob) bool { return g.Match(path) })
 }
 
 // PublisherKeys returns the keys that may sign the service's records, by the

@@ -16,7 +16,7 @@ import (
 // serviceFields are the fields of a service's file, in the order that people
 // write them.
 var serviceFields = []string{
-	"description", "url", "jobs", "readers", "publishers", "public", "retention", "min_readers", "class",
+	"description", "url", "jobs", "readers", "publishers", "public", "public_names", "retention", "min_readers", "class",
 }
 
 // maxServiceJobs bounds the patterns of one list.
@@ -63,6 +63,9 @@ func parseService(f file, r *report) *serviceFile {
 					r.errorf(f.path, i.line, "public: %q matches nothing: no path starts with %c", i.value, i.value[0])
 				}
 			}
+		case "public_names":
+			_, s.PublicNames = patterns(f, r, v)
+			s.HidesNames = true
 		case "readers":
 			s.readers = v.list(f, r)
 		case "publishers":

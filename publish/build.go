@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -75,7 +76,7 @@ func (b *Build) addFile(ctx context.Context, f File, sealing chan struct{}) erro
 
 // claim takes a path for a file of this build. It returns the artifact if an
 // earlier publish of the build has sealed it.
-func (b *Build) claim(path string) (*vitrine.Artifact, error) {
+func (b *Build) claim(path string) (*artifact, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if err := b.names.add(path, b.service.IsPublic(path)); err != nil {
@@ -94,15 +95,15 @@ func (b *Build) claim(path string) (*vitrine.Artifact, error) {
 }
 
 // include makes an artifact that lies in the spool part of the build.
-func (b *Build) include(a vitrine.Artifact) {
+func (b *Build) include(a artifact) {
 	b.mu.Lock()
-	b.artifacts[a.PlainPath()] = a
+	b.artifacts[a.Source] = a
 	b.mu.Unlock()
 	b.meter.add(func(t *Totals) {
 		t.SealedFiles++
 		t.SpoolBytes += a.Size
 	})
-	b.upload.later(a)
+	b.upload.later(a.Artifact)
 }
 
 // Create begins an artifact whose content comes as it is written, such as the
@@ -176,9 +177,13 @@ func (b *Build) signFinal(o Outcome) error {
 	if record.EndTime.Before(record.StartTime) { // a clock was set back
 		record.EndTime = record.StartTime
 	}
-	for _, path := range slices.Sorted(maps.Keys(b.artifacts)) {
-		record.Artifacts = append(record.Artifacts, b.artifacts[path])
+	if err := b.sealContents(); err != nil {
+		return err
 	}
+	for a := range maps.Values(b.artifacts) {
+		record.Artifacts = append(record.Artifacts, a.Artifact)
+	}
+	slices.SortFunc(record.Artifacts, func(a, b vitrine.Artifact) int { return cmp.Compare(a.Path, b.Path) })
 	final, err := sign(&record, b.signer)
 	if err != nil {
 		return err

@@ -74,8 +74,8 @@ type Build struct {
 	meter      *meter
 
 	mu        sync.Mutex
-	spooled   map[string]vitrine.Artifact // by plain path, what an earlier publish left
-	artifacts map[string]vitrine.Artifact // by plain path, those of this build
+	spooled   map[string]artifact // by source, what an earlier publish left
+	artifacts map[string]artifact // by source, those of this build
 	names     names
 	open      int // writers that are not closed
 }
@@ -112,7 +112,7 @@ func Start(ctx context.Context, o Options) (_ *Build, err error) {
 	}
 	b := &Build{
 		service: service, recipients: recipients, signer: o.Signer, meter: &meter{report: o.Progress},
-		artifacts: make(map[string]vitrine.Artifact),
+		artifacts: make(map[string]artifact),
 	}
 	if b.started, err = sign(record, o.Signer); err != nil {
 		return nil, err
@@ -127,6 +127,11 @@ func Start(ctx context.Context, o Options) (_ *Build, err error) {
 	}()
 	if err := b.goOn(); err != nil {
 		return nil, err
+	}
+	if b.service.HidesNames {
+		if err := b.names.add(vitrine.ContentsPath, false); err != nil {
+			return nil, err
+		}
 	}
 	b.upload = newUploader(ctx, o.Writer, b.folder, b.started, b.meter)
 	return b, nil

@@ -34,7 +34,14 @@ type artifactWriter struct {
 	temp   *os.File
 	buffer *bufio.Writer
 	hash   hash.Hash
-	record vitrine.Artifact
+	record artifact
+}
+
+// An artifact is an entry of the record with the path of the file that it was
+// made from, which the record may not tell.
+type artifact struct {
+	vitrine.Artifact
+	Source string
 }
 
 // newArtifact begins the artifact at a path, whose content starts with head: a
@@ -44,13 +51,16 @@ func (b *Build) newArtifact(path string, head []byte) (*artifactWriter, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &artifactWriter{build: b, temp: temp, hash: sha256.New(), record: vitrine.Artifact{
-		Name: path, Path: path, MediaType: mediaType(path, head),
-	}}
+	w := &artifactWriter{build: b, temp: temp, hash: sha256.New(), record: artifact{Source: path}}
+	w.record.Name, w.record.Path, w.record.MediaType = path, path, mediaType(path, head)
 	w.buffer = bufio.NewWriterSize(io.MultiWriter(temp, w.hash), 64<<10)
 	// A raw NAME.zst would be stored as NAME.zst.age, which says zstd inside age.
 	raw := !crypto.Compressible(head) && !strings.HasSuffix(path, strings.TrimSuffix(vitrine.SealedSuffix, vitrine.SealedRawSuffix))
 	w.record.Sealed = !b.service.IsPublic(path)
+	if w.record.Sealed && path != vitrine.ContentsPath && !b.service.ShowsName(path) {
+		w.record.Name = vitrine.HiddenPrefix + randomID()[:16]
+		w.record.Path, w.record.MediaType = w.record.Name, "application/octet-stream"
+	}
 	switch {
 	case !w.record.Sealed:
 		w.sealer = &plainWriter{dst: w.buffer}

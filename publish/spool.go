@@ -221,7 +221,7 @@ func artifactFile(plainPath string) string {
 
 // keepArtifact gives a stored file and its entry their names. When it returns
 // nil they are there for good, and may be sent.
-func (f *folder) keepArtifact(temp *os.File, a vitrine.Artifact) error {
+func (f *folder) keepArtifact(temp *os.File, a artifact) error {
 	name := artifactFile(a.PlainPath())
 	if err := f.keep(temp, name); err != nil {
 		return err
@@ -233,13 +233,13 @@ func (f *folder) keepArtifact(temp *os.File, a vitrine.Artifact) error {
 	return f.write(name+entrySuffix, entry) // syncs the folder
 }
 
-// artifacts returns what lies sealed in the folder, by plain path.
-func (f *folder) artifacts() (map[string]vitrine.Artifact, error) {
+// artifacts returns what lies sealed in the folder, by source.
+func (f *folder) artifacts() (map[string]artifact, error) {
 	entries, err := os.ReadDir(filepath.Join(f.dir, artifactsDir))
 	if err != nil {
 		return nil, fmt.Errorf("spool: %w", err)
 	}
-	found := make(map[string]vitrine.Artifact)
+	found := make(map[string]artifact)
 	for _, e := range entries {
 		name := filepath.Join(f.dir, artifactsDir, e.Name())
 		if filepath.Ext(name) != entrySuffix {
@@ -249,14 +249,14 @@ func (f *folder) artifacts() (map[string]vitrine.Artifact, error) {
 		if err != nil {
 			return nil, fmt.Errorf("spool: %w", err)
 		}
-		var a vitrine.Artifact
+		var a artifact
 		if err := json.Unmarshal(text, &a); err != nil {
 			return nil, fmt.Errorf("spool: %s: %w", name, err)
 		}
 		// An entry whose file is not there in full was never sent: a power cut
 		// came between the two.
-		if f.hasFile(a) {
-			found[a.PlainPath()] = a
+		if f.hasFile(a.Artifact) {
+			found[a.Source] = a
 		}
 	}
 	return found, nil

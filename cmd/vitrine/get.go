@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -12,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"filippo.io/age"
@@ -69,13 +71,18 @@ func get(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
+	ids, err := reveal(cmd, c, record)
+	if err != nil {
+		return err
+	}
 	artifacts, err := choose(record, args[1:])
 	if err != nil {
 		return err
 	}
-	ids, err := identitiesFor(cmd, artifacts)
-	if err != nil {
-		return err
+	if ids == nil {
+		if ids, err = identitiesFor(cmd, artifacts); err != nil {
+			return err
+		}
 	}
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
@@ -94,7 +101,7 @@ func get(cmd *cobra.Command, args []string) error {
 	defer bar.end()
 	var written []string
 	for _, a := range artifacts {
-		err := writeFile(root, a.PlainPath(), func(w io.Writer) error {
+		err := writeFile(root, a.Name, func(w io.Writer) error {
 			return fetch(ctx, c, record, a, ids, w, bar)
 		})
 		if err != nil {
@@ -102,7 +109,7 @@ func get(cmd *cobra.Command, args []string) error {
 			return err
 		}
 		bar.file()
-		written = append(written, path.Join(dir, a.PlainPath()))
+		written = append(written, path.Join(dir, a.Name))
 	}
 	bar.end()
 	return printList(cmd, written)
@@ -110,6 +117,10 @@ func get(cmd *cobra.Command, args []string) error {
 
 func cat(cmd *cobra.Command, args []string) error {
 	c, record, err := openBuild(cmd, args[0])
+	if err != nil {
+		return err
+	}
+	ids, err := reveal(cmd, c, record)
 	if err != nil {
 		return err
 	}
@@ -128,9 +139,10 @@ func cat(cmd *cobra.Command, args []string) error {
 	if len(chosen) != 1 {
 		return fmt.Errorf("which artifact? build %s has %s", record.UUID, artifactList(record))
 	}
-	ids, err := identitiesFor(cmd, chosen)
-	if err != nil {
-		return err
+	if ids == nil {
+		if ids, err = identitiesFor(cmd, chosen); err != nil {
+			return err
+		}
 	}
 	out := bufio.NewWriterSize(os.Stdout, 256<<10)
 	if err := fetch(cmd.Context(), c, record, chosen[0], ids, out, nil); err != nil {
@@ -163,7 +175,43 @@ func openBuild(cmd *cobra.Command, build string) (*client.Client, *vitrine.Recor
 	return c, record, nil
 }
 
-// choose finds artifacts by their plain or stored paths or names; all if none is named.
+// reveal names each artifact of the record by the path that it is written under,
+// which only readers know where the keyring keeps names from the public. It
+// returns the identities if it took them to know. What is left of the record's
+// artifacts are the files.
+func reveal(cmd *cobra.Command, c *client.Client, record *vitrine.Record) ([]age.Identity, error) {
+	for i := range record.Artifacts {
+		record.Artifacts[i].Name = record.Artifacts[i].PlainPath()
+	}
+	a, ok := record.Contents()
+	if !ok {
+		return nil, nil
+	}
+	ids, err := identities(cmd)
+	if err != nil {
+		return nil, err
+	}
+	if a.PlainSize > vitrine.MaxContentsSize {
+		return nil, fmt.Errorf("%w: %s: more than %d bytes", errUnverified, a.Path, vitrine.MaxContentsSize)
+	}
+	var text bytes.Buffer
+	if err := fetch(cmd.Context(), c, record, a, ids, &text, nil); err != nil {
+		return nil, err
+	}
+	contents, err := vitrine.ParseContents(text.Bytes())
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errUnverified, err)
+	}
+	record.Artifacts = slices.DeleteFunc(record.Artifacts, func(o vitrine.Artifact) bool { return o.Path == a.Path })
+	for i := range record.Artifacts {
+		if real, ok := contents.Names[record.Artifacts[i].PlainPath()]; ok {
+			record.Artifacts[i].Name = real
+		}
+	}
+	return ids, nil
+}
+
+// choose finds artifacts by their names or stored paths; all if none is named.
 func choose(record *vitrine.Record, names []string) ([]vitrine.Artifact, error) {
 	if len(names) == 0 {
 		return record.Artifacts, nil
@@ -172,7 +220,7 @@ func choose(record *vitrine.Record, names []string) ([]vitrine.Artifact, error) 
 next:
 	for _, name := range names {
 		for _, a := range record.Artifacts {
-			if name == a.PlainPath() || name == a.Path || name == a.Name {
+			if name == a.Name || name == a.Path {
 				chosen = append(chosen, a)
 				continue next
 			}
@@ -190,7 +238,7 @@ func artifactList(record *vitrine.Record) string {
 			names = append(names, fmt.Sprintf("%d more", len(record.Artifacts)-most))
 			break
 		}
-		names = append(names, a.PlainPath())
+		names = append(names, a.Name)
 	}
 	if names == nil {
 		return "none"
@@ -242,7 +290,7 @@ func explain(record *vitrine.Record, a vitrine.Artifact, stored *countingHash, s
 	var noMatch *age.NoIdentityMatchError
 	switch {
 	case errors.As(err, &noMatch):
-		return fmt.Errorf("%s: none of your identities opens it; it is sealed to %s: %w", a.PlainPath(), readerList(record), err)
+		return fmt.Errorf("%s: none of your identities opens it; it is sealed to %s: %w", a.Name, readerList(record), err)
 	case errors.Is(err, crypto.ErrCorrupt):
 		if wrong := stored.check(a, src); wrong != nil {
 			return wrong

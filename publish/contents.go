@@ -1,0 +1,44 @@
+package publish
+
+import (
+	"encoding/json"
+	"strings"
+
+	"vitrine"
+)
+
+// sealContents adds the artifact that tells readers the names of the hidden
+// files, if there are any. b.mu is held. It is sent with the final record and
+// not before: a publish that is cut short here seals it again.
+func (b *Build) sealContents() error {
+	contents := vitrine.Contents{Version: 1, Names: make(map[string]string)}
+	for source, a := range b.artifacts {
+		if strings.HasPrefix(a.Path, vitrine.HiddenPrefix) && a.Sealed && a.PlainPath() != source {
+			contents.Names[a.PlainPath()] = source
+		}
+	}
+	if len(contents.Names) == 0 {
+		return nil
+	}
+	text, err := json.Marshal(contents)
+	if err != nil {
+		return err
+	}
+	w, err := b.newArtifact(vitrine.ContentsPath, text)
+	if err != nil {
+		return err
+	}
+	w.record.Metadata = map[string]string{"type": vitrine.ContentsType}
+	if _, err := w.Write(text); err != nil {
+		w.discard()
+		return err
+	}
+	if err := w.end(); err != nil {
+		return err
+	}
+	if err := b.folder.keepArtifact(w.temp, w.record); err != nil {
+		return err
+	}
+	b.artifacts[w.record.Source] = w.record
+	return nil
+}
