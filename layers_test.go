@@ -24,7 +24,7 @@ var layers = map[string]struct {
 }{
 	"vitrine":                     {nil, "the words: they mean the same to everybody, so they lean on nobody"},
 	"vitrine/crypto":              {nil, "sealing knows nothing of builds, keyrings or stores"},
-	"vitrine/signature":           {nil, "a signature is over bytes, whatever they say"},
+	"vitrine/signature":           {[]string{"vitrine"}, "a signature is over bytes, whatever they say"},
 	"vitrine/storage":             {[]string{"vitrine"}, "a store moves bytes that it can't read"},
 	"vitrine/storage/storagetest": {[]string{"vitrine", "vitrine/storage"}, "the suite asks only what the interface promises"},
 	"vitrine/keyring":             {[]string{"vitrine"}, "who may read is decided by files in git alone"},

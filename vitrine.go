@@ -24,6 +24,10 @@ const (
 	MaxArtifactSize = 1 << 40 // bytes of one stored artifact
 )
 
+// MaxSignatureSize bounds an armored signature, in bytes. An sk-ssh-ed25519
+// signature takes less than 600.
+const MaxSignatureSize = 8 << 10
+
 // Namespaces of the SSHSIG signatures (OpenSSH PROTOCOL.sshsig, "namespace").
 const (
 	// RecordNamespace is that of the signature beside a record in the bucket.

@@ -40,7 +40,7 @@ const (
 
 	// maxSubmission bounds a request that holds a record: each byte of it may
 	// take two in a JSON string.
-	maxSubmission = 2*vitrine.MaxRecordSize + 8*signature.MaxSize
+	maxSubmission = 2*vitrine.MaxRecordSize + 8*vitrine.MaxSignatureSize
 
 	ageMagic = "age-encryption.org/v1\n" // age-encryption.org/v1, "Header"
 )

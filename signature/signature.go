@@ -17,11 +17,9 @@ import (
 
 	"github.com/hiddeco/sshsig"
 	"golang.org/x/crypto/ssh"
-)
 
-// MaxSize bounds an armored signature, in bytes. An sk-ssh-ed25519 signature
-// takes less than 600.
-const MaxSize = 8 << 10
+	"vitrine"
+)
 
 // ErrInvalid is wrapped by every error of [Verify]: the signature proves nothing.
 var ErrInvalid = errors.New("signature not valid")
@@ -46,8 +44,8 @@ func Sign(message []byte, namespace string, signer ssh.Signer) ([]byte, error) {
 // principal whose key made it. keys holds the keys of each principal that may
 // have signed.
 func Verify(message, armored []byte, namespace string, keys map[string][]ssh.PublicKey) (principal string, err error) {
-	if len(armored) > MaxSize {
-		return "", fmt.Errorf("%w: %d bytes, more than %d", ErrInvalid, len(armored), MaxSize)
+	if len(armored) > vitrine.MaxSignatureSize {
+		return "", fmt.Errorf("%w: %d bytes, more than %d", ErrInvalid, len(armored), vitrine.MaxSignatureSize)
 	}
 	sig, err := sshsig.Unarmor(armored)
 	if err != nil {

@@ -68,7 +68,7 @@ func TestSignVerify(t *testing.T) {
 		{"no signature", "the record\n", nil, vitrine.RecordNamespace, keys, "error: "},
 		{"broken armor", "the record\n", sig[:len(sig)-40], vitrine.RecordNamespace, keys, "error: "},
 		{"broken magic", "the record\n", noNamespace, vitrine.RecordNamespace, keys, "error: "},
-		{"too large", "the record\n", bytes.Repeat([]byte("A"), signature.MaxSize+1), vitrine.RecordNamespace, keys, "error: more than"},
+		{"too large", "the record\n", bytes.Repeat([]byte("A"), vitrine.MaxSignatureSize+1), vitrine.RecordNamespace, keys, "error: more than"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got, err := signature.Verify([]byte(test.message), test.sig, test.namespace, test.keys)

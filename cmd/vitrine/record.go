@@ -43,7 +43,7 @@ func fetchRecord(ctx context.Context, c *client.Client, uuid string) (*vitrine.R
 	if record.UUID != uuid {
 		return nil, signed, fmt.Errorf("%w: the server gave the record of build %s for %s", errUnverified, record.UUID, uuid)
 	}
-	sig, err := readObject(ctx, c, vitrine.SignatureKey(key), signature.MaxSize)
+	sig, err := readObject(ctx, c, vitrine.SignatureKey(key), vitrine.MaxSignatureSize)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, signed, err
 	}
