@@ -7,6 +7,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -62,19 +63,31 @@ func (c *Client) BuildURL(uuid string) string {
 }
 
 // Builds returns a page of the list. The query's names are those of the list's
-// page (service, job_name, project, …, older, newer, limit).
+// page (service, job_name, project, …, before, after, limit).
 func (c *Client) Builds(ctx context.Context, query url.Values) (vitrine.BuildPage, error) {
 	var page vitrine.BuildPage
-	err := c.getJSON(ctx, c.url("builds")+"?"+query.Encode(), &page)
-	return page, err
+	if err := c.getJSON(ctx, c.url("builds")+"?"+query.Encode(), &page); err != nil {
+		return vitrine.BuildPage{}, err
+	}
+	for _, b := range page.Builds {
+		if !vitrine.ValidUUID(b.UUID) {
+			return vitrine.BuildPage{}, fmt.Errorf("the server's answer has a build with uuid %q: want 32 lower-case hex digits", b.UUID)
+		}
+	}
+	return page, nil
 }
 
 // Build returns one build with its artifacts and readers, as the server's index
 // has them: unverified.
 func (c *Client) Build(ctx context.Context, uuid string) (vitrine.Build, error) {
 	var b vitrine.Build
-	err := c.getJSON(ctx, c.url("builds", uuid), &b)
-	return b, err
+	if err := c.getJSON(ctx, c.url("builds", uuid), &b); err != nil {
+		return vitrine.Build{}, err
+	}
+	if b.UUID != uuid {
+		return vitrine.Build{}, fmt.Errorf("the server's answer to build %s is build %q", uuid, b.UUID)
+	}
+	return b, nil
 }
 
 // ErrAmbiguous says that more than one build's uuid starts with a prefix.
@@ -147,11 +160,15 @@ func (b *resumingBody) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// OpenRange opens n bytes of an object from off, as [storage.Reader] says.
+// OpenRange opens n bytes of an object from off, as [storage.Reader] says; but
+// for no bytes nothing is asked, not even whether the object is there.
 func (c *Client) OpenRange(ctx context.Context, key string, off, n int64) (io.ReadCloser, error) {
 	address, err := c.objectURL(key)
 	if err != nil {
 		return nil, err
+	}
+	if n == 0 { // which HTTP can't ask for
+		return http.NoBody, nil
 	}
 	want := http.StatusOK
 	var header http.Header
@@ -217,7 +234,24 @@ func decodeReply(resp *http.Response, into any) error {
 	if err := json.Unmarshal(body, into); err != nil {
 		return fmt.Errorf("the server's answer is not what vitrine's API gives (is this a vitrine server?): %w", err)
 	}
-	return nil
+	return checkTexts(body)
+}
+
+// checkTexts looks at every string of a JSON reply, wherever it stands: they are
+// printed, and a server must not speak to a terminal.
+func checkTexts(reply []byte) error {
+	for dec := json.NewDecoder(bytes.NewReader(reply)); ; {
+		token, err := dec.Token()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if s, ok := token.(string); err == nil && ok {
+			err = vitrine.ValidText(s, vitrine.MaxText)
+		}
+		if err != nil {
+			return fmt.Errorf("the server's answer: %w", err)
+		}
+	}
 }
 
 var _ interface {
@@ -226,3 +260,6 @@ var _ interface {
 } = (*Client)(nil)
 
 var _ storage.Writer = (*Publisher)(nil)
+
+// Tenant is the name of the history that the client reads.
+func (c *Client) Tenant() string { return c.tenant }

@@ -143,13 +143,51 @@ func TestHostileReplies(t *testing.T) {
 				}
 			}
 		},
-		"not JSON": func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "<html>") },
+		"not JSON":      answer("<html>"),
+		"another build": answer(`{"uuid":"40000000000000000000000000000000"}`),
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := serve(t, h).Build(context.Background(), uuid); err == nil {
 				t.Fatal("no error")
 			}
 		})
+	}
+}
+
+func answer(text string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, text) }
+}
+
+// What a list shows goes to a terminal, and its uuids are cut short for it.
+func TestHostileList(t *testing.T) {
+	const good = `"uuid":"` + uuid + `"`
+	for _, test := range []struct{ text, want string }{
+		{`{"builds":[{` + good + `}]}`, ""},
+		{`{"builds":[{"uuid":"x"}]}`, `uuid "x"`},
+		{`{"builds":[{}]}`, `uuid ""`},
+		{`{"builds":[{"uuid":"../../../../../../../../../../tmp"}]}`, "uuid"},
+		{`{"builds":[{` + good + `,"job_name":"a\u001b[2J"}]}`, "control character"},
+		{`{"builds":[{` + good + `,"result":"\u009b2J"}]}`, "control character"},
+		{`{"builds":[{` + good + `,"ref":{"project":"a\nb"}}]}`, "control character"},
+		{`{"builds":[{` + good + `,"artifacts":[{"metadata":{"\u0007":"x"}}]}]}`, "control character"},
+		{`{"builds":[],"older":"\u2028"}`, "control character"},
+		{`{"builds":[{` + good + `,"job_name":"` + strings.Repeat("x", vitrine.MaxText+1) + `"}]}`, "more than"},
+	} {
+		page, err := serve(t, answer(test.text)).Builds(context.Background(), nil)
+		if test.want == "" {
+			if err != nil || len(page.Builds) != 1 {
+				t.Errorf("%s: got %v, error %v", test.text, page, err)
+			}
+		} else if err == nil || !strings.Contains(err.Error(), test.want) || len(page.Builds) > 0 {
+			t.Errorf("%.80s: got %v, error %v; want one with %q", test.text, page, err, test.want)
+		}
+	}
+	refusal := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusForbidden)
+		io.WriteString(w, `{"title":"x\u001b[2J","detail":"no \u001b[2J"}`)
+	})
+	if _, err := refusal.Builds(context.Background(), nil); err == nil || strings.Contains(err.Error(), "\x1b") || !strings.Contains(err.Error(), `"no \x1b[2J"`) {
+		t.Errorf("a refusal in escape sequences: %v", err)
 	}
 }
 
@@ -164,7 +202,7 @@ func TestOpenRange(t *testing.T) {
 	for _, test := range []struct {
 		off, n int64
 		want   string
-	}{{0, -1, "0123456789"}, {3, -1, "3456789"}, {3, 4, "3456"}, {0, 1, "0"}} {
+	}{{0, -1, "0123456789"}, {3, -1, "3456789"}, {3, 4, "3456"}, {0, 1, "0"}, {5, 0, ""}, {0, 0, ""}} {
 		r, err := c.OpenRange(context.Background(), key, test.off, test.n)
 		if err != nil {
 			t.Fatal(err)

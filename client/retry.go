@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"sync"
 	"time"
 
 	"vitrine"
@@ -66,7 +67,7 @@ func (e *StatusError) Temporary() bool {
 
 // do sends a request until it is answered with a success or with an error that
 // trying again can't mend. body, which may be nil, is read from its start each
-// time. The caller closes the response.
+// time, and not after the return. The caller closes the response.
 func (c *Client) do(ctx context.Context, method, address string, header http.Header, body io.ReadSeeker, size int64) (*http.Response, error) {
 	waited, pause := time.Duration(0), firstPause
 	for {
@@ -98,7 +99,9 @@ func (c *Client) once(ctx context.Context, method, address string, header http.H
 		if _, err := body.Seek(0, io.SeekStart); err != nil {
 			return nil, fmt.Errorf("read the body again: %w", err)
 		}
-		reader = io.NopCloser(io.LimitReader(body, size)) // the transport must not close it
+		lent := &loan{body: io.LimitReader(body, size)}
+		defer lent.end()
+		reader = lent
 		if size == 0 {
 			reader = http.NoBody
 		}
@@ -128,11 +131,39 @@ func (c *Client) once(ctx context.Context, method, address string, header http.H
 	return resp, nil
 }
 
+// A loan is a body lent to the transport, which goes on reading when the answer
+// is there before it has sent all.
+type loan struct {
+	mu   sync.Mutex
+	body io.Reader // nil once it is over
+}
+
+func (l *loan) Read(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.body == nil {
+		return 0, io.EOF // if that is too early the transport notices
+	}
+	return l.body.Read(p)
+}
+
+// end takes the body back, after a read that is going on.
+func (l *loan) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.body = nil
+}
+
 func statusError(resp *http.Response) error {
 	e := &StatusError{}
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 	if json.Unmarshal(text, &e.Problem) != nil || e.Problem.Title == "" {
 		e.Problem = vitrine.Problem{Title: http.StatusText(resp.StatusCode)}
+	}
+	for _, s := range []*string{&e.Problem.Title, &e.Problem.Detail} {
+		if vitrine.ValidText(*s, len(text)) != nil {
+			*s = strconv.Quote(*s) // it is shown, and must not speak to a terminal
+		}
 	}
 	e.Problem.Status = resp.StatusCode
 	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && s > 0 {
