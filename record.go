@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"math/big"
 	"net/url"
-	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -233,20 +232,18 @@ func (r *Record) validate() error {
 		{"ref.oldrev", r.Ref.OldRev, MaxString}, {"ref.newrev", r.Ref.NewRev, MaxString},
 		{"ref.ref_url", r.Ref.RefURL, MaxText}, {"keyring.url", r.Keyring.URL, MaxText},
 	} {
-		if err := validText(t.value, t.max); err != nil {
+		if err := ValidText(t.value, t.max); err != nil {
 			return bad(t.field, "%v", err)
 		}
 	}
 	if r.Ref.Change < 0 {
 		return bad("ref.change", "%d is negative", r.Ref.Change)
 	}
-	if err := validLink(r.Ref.RefURL); err != nil {
-		return bad("ref.ref_url", "%v", err)
+	if r.Ref.RefURL != "" && !ValidLink(r.Ref.RefURL) {
+		return bad("ref.ref_url", "%q is not an http or https URL without a user", r.Ref.RefURL)
 	}
-	if u, err := url.Parse(r.Keyring.URL); err == nil && u.User != nil {
-		if _, secret := u.User.Password(); secret {
-			return bad("keyring.url", "holds a password")
-		}
+	if err := validRepository(r.Keyring.URL); err != nil {
+		return bad("keyring.url", "%v", err)
 	}
 	if err := r.validateTimes(bad); err != nil {
 		return err
@@ -302,7 +299,7 @@ func (r *Record) validateReaders(bad badFunc) error {
 			return bad(fmt.Sprintf("readers[%d].fingerprints", i), "there are %d, want 1 to %d", len(p.Fingerprints), MaxReaders)
 		}
 		for _, f := range p.Fingerprints {
-			if err := validText(f, MaxString); err != nil || f == "" {
+			if err := ValidText(f, MaxString); err != nil || f == "" {
 				return bad(fmt.Sprintf("readers[%d].fingerprints", i), "%q is not a fingerprint", f)
 			}
 		}
@@ -311,7 +308,7 @@ func (r *Record) validateReaders(bad badFunc) error {
 		if !ValidName(p.Name) {
 			return bad(fmt.Sprintf("skipped_readers[%d].name", i), "%q is not a name", p.Name)
 		}
-		if err := validText(p.Reason, MaxString); err != nil {
+		if err := ValidText(p.Reason, MaxString); err != nil {
 			return bad(fmt.Sprintf("skipped_readers[%d].reason", i), "%v", err)
 		}
 	}
@@ -322,9 +319,7 @@ func (r *Record) validateArtifacts(bad badFunc) error {
 	if len(r.Artifacts) > MaxArtifacts {
 		return bad("artifacts", "%d, more than %d", len(r.Artifacts), MaxArtifacts)
 	}
-	// Folded paths, and each folder above one, to "file" or "folder": as published
-	// and as stored, since a store may be a directory too.
-	plain, stored := make(map[string]string), make(map[string]string)
+	var plain, stored Paths // a store may be a directory too
 	for i, a := range r.Artifacts {
 		bad := func(field, format string, v ...any) error {
 			return bad(fmt.Sprintf("artifacts[%d].%s", i, field), format, v...)
@@ -335,10 +330,10 @@ func (r *Record) validateArtifacts(bad badFunc) error {
 		if err := ValidPath(a.PlainPath()); err != nil {
 			return bad("path", "%v", err)
 		}
-		if err := validText(a.Name, MaxString); err != nil || a.Name == "" {
+		if err := ValidText(a.Name, MaxString); err != nil || a.Name == "" {
 			return bad("name", "%q: empty, too long, or with a control character", a.Name)
 		}
-		if err := validText(a.MediaType, MaxString); err != nil {
+		if err := ValidText(a.MediaType, MaxString); err != nil {
 			return bad("media_type", "%v", err)
 		}
 		if a.Size < 0 || a.Size > MaxArtifactSize || a.PlainSize < 0 || a.Lines < 0 || a.Lines > a.PlainSize {
@@ -351,66 +346,20 @@ func (r *Record) validateArtifacts(bad badFunc) error {
 			return bad("metadata", "%d entries, more than 32", len(a.Metadata))
 		}
 		for k, v := range a.Metadata {
-			if validText(k, MaxString) != nil || validText(v, MaxText) != nil {
+			if ValidText(k, MaxString) != nil || ValidText(v, MaxText) != nil {
 				return bad("metadata", "%q: too long, or with a control character", k)
 			}
 		}
-		if err := cmp.Or(addPath(plain, a.PlainPath()), addPath(stored, a.Path)); err != nil {
+		if err := cmp.Or(plain.Add(a.PlainPath()), stored.Add(a.Path)); err != nil {
 			return bad("path", "%v", err)
 		}
 	}
 	return nil
 }
 
-// addPath notes a file's path and refuses one that could not lie beside the
-// others in a folder of a system that ignores case.
-func addPath(seen map[string]string, p string) error {
-	folded := strings.ToLower(p)
-	if kind, ok := seen[folded]; ok {
-		return fmt.Errorf("%q: there is a %s of that name already (upper and lower case count as one)", p, kind)
-	}
-	seen[folded] = "file"
-	for dir := path.Dir(folded); dir != "."; dir = path.Dir(dir) {
-		if seen[dir] == "file" {
-			return fmt.Errorf("%q: %q is a file already", p, dir)
-		}
-		seen[dir] = "folder"
-	}
-	return nil
-}
-
-var (
-	pathSegment = regexp.MustCompile(`^[A-Za-z0-9_+@=,-][A-Za-z0-9._+@=,-]*$`)
-	// Windows opens a device whatever the extension.
-	deviceName = regexp.MustCompile(`(?i)^(con|prn|aux|nul|com[0-9]|lpt[0-9]|conin\$|conout\$)(\.|$)`)
-)
-
-// ValidPath reports why p may not be the path of a published file, or nil. A
-// path is relative, slash-separated, of ASCII letters, digits and . _ + @ = , -,
-// no part of it starts with a dot or ends in one, and at most [MaxPath] bytes,
-// so that it can be written on every system that a reader may have.
-func ValidPath(p string) error {
-	if p == "" || len(p) > MaxPath {
-		return fmt.Errorf("%q: a path has 1 to %d bytes", p, MaxPath)
-	}
-	for part := range strings.SplitSeq(p, "/") {
-		switch {
-		case strings.HasPrefix(part, "."):
-			return fmt.Errorf("%q: a part of a path may not start with a dot", p)
-		case !pathSegment.MatchString(part):
-			return fmt.Errorf("%q: a path is made of letters, digits and . _ + @ = , - between single slashes", p)
-		case strings.HasSuffix(part, "."):
-			return fmt.Errorf("%q: a part of a path may not end in a dot", p)
-		case deviceName.MatchString(part):
-			return fmt.Errorf("%q: %s is the name of a device on Windows", p, part)
-		}
-	}
-	return nil
-}
-
-// validText refuses what could break a terminal, a page or a column: control
+// ValidText refuses what could break a terminal, a page or a column: control
 // characters, invalid UTF-8, and more bytes than max.
-func validText(s string, max int) error {
+func ValidText(s string, max int) error {
 	if len(s) > max {
 		return fmt.Errorf("%d bytes, more than %d", len(s), max)
 	}
@@ -423,14 +372,33 @@ func validText(s string, max int) error {
 	return nil
 }
 
-// validLink accepts the empty string and what a page may link to.
-func validLink(s string) error {
-	if s == "" {
+// ValidLink reports whether a page may link to s: an http or https URL of at most
+// [MaxText] bytes without a user.
+func ValidLink(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && len(s) <= MaxText && (u.Scheme == "http" || u.Scheme == "https") &&
+		u.Hostname() != "" && u.User == nil
+}
+
+// validRepository refuses an address that may hold a secret; its errors don't
+// repeat it. A user is fine with ssh, which does not let one in by name; with
+// https it may be a token.
+func validRepository(s string) error {
+	if !strings.Contains(s, "://") { // a folder, or git's user@host:path
+		if user, _, ok := strings.Cut(s, "@"); ok && strings.Contains(user, ":") {
+			return errors.New("holds a password")
+		}
 		return nil
 	}
 	u, err := url.Parse(s)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil {
-		return fmt.Errorf("%q is not an http or https URL without a user", s)
+	if err != nil {
+		return errors.New("is not a URL")
+	}
+	if _, secret := u.User.Password(); secret {
+		return errors.New("holds a password")
+	}
+	if u.User != nil && u.Scheme != "ssh" {
+		return errors.New("holds a user, which may be a token: leave it out")
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package keyring
 
 import (
 	"fmt"
-	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
@@ -48,7 +47,7 @@ func parseService(f file, r *report) *serviceFile {
 				r.errorf(f.path, v.line, "description: want at most %d bytes, without tabs", vitrine.MaxText)
 			}
 		case "url":
-			if s.URL, ok = v.text(f, r); ok && !isWebURL(s.URL) {
+			if s.URL, ok = v.text(f, r); ok && !vitrine.ValidLink(s.URL) {
 				r.errorf(f.path, v.line, "url: %q is not an http or https URL without a user", s.URL)
 			}
 		case "jobs":
@@ -133,12 +132,6 @@ func patterns(f file, r *report, v field) ([]item, []vitrine.Glob) {
 		good, globs = append(good, i), append(globs, g)
 	}
 	return good, globs
-}
-
-func isWebURL(s string) bool {
-	u, err := url.Parse(s)
-	return err == nil && len(s) <= vitrine.MaxText && (u.Scheme == "http" || u.Scheme == "https") &&
-		u.Hostname() != "" && u.User == nil
 }
 
 var days = regexp.MustCompile(`^[1-9][0-9]{0,4}d$`)

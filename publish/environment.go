@@ -95,8 +95,7 @@ func projectOf(repository string) string {
 // webLink is s if a record takes it as a link, and else empty: a convenience
 // must not keep a log from being published.
 func webLink(s string) string {
-	u, err := url.Parse(s)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil || len(s) > vitrine.MaxText {
+	if !vitrine.ValidLink(s) {
 		return ""
 	}
 	return s

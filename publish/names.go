@@ -2,7 +2,6 @@ package publish
 
 import (
 	"fmt"
-	"path"
 	"strings"
 
 	"vitrine"
@@ -19,7 +18,7 @@ const (
 // names are the paths of a build's files. It refuses, before anything is sealed,
 // what a record would refuse at the end.
 type names struct {
-	plain, stored paths
+	plain, stored vitrine.Paths
 	count, size   int
 }
 
@@ -37,7 +36,7 @@ func (n *names) add(p string, public bool) error {
 	if n.count > vitrine.MaxArtifacts || n.size > vitrine.MaxRecordSize-recordRoom {
 		return fmt.Errorf("%d files are too many for one record: pack some of them into an archive", n.count)
 	}
-	if err := n.plain.add(p); err != nil {
+	if err := n.plain.Add(p); err != nil {
 		return err
 	}
 	stored := []string{p}
@@ -45,31 +44,9 @@ func (n *names) add(p string, public bool) error {
 		stored = []string{p + vitrine.SealedSuffix, p + vitrine.SealedRawSuffix}
 	}
 	for _, s := range stored {
-		if err := n.stored.add(s); err != nil {
+		if err := n.stored.Add(s); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// paths are files and the folders above them, in lower case: what differs by
-// case alone can't lie side by side on every system.
-type paths map[string]string // "file" or "folder"
-
-func (m *paths) add(p string) error {
-	if *m == nil {
-		*m = make(paths)
-	}
-	folded := strings.ToLower(p)
-	if kind, ok := (*m)[folded]; ok {
-		return fmt.Errorf("%q: there is a %s of that name already (upper and lower case count as one)", p, kind)
-	}
-	(*m)[folded] = "file"
-	for dir := path.Dir(folded); dir != "."; dir = path.Dir(dir) {
-		if (*m)[dir] == "file" {
-			return fmt.Errorf("%q: %q is a file already", p, dir)
-		}
-		(*m)[dir] = "folder"
 	}
 	return nil
 }
