@@ -2,9 +2,11 @@ package keyring
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -135,13 +137,17 @@ func (s *fileSet) addKeys(person string, keys []string) error {
 
 // edit changes a keyring's files: checked as a whole before any is written.
 func edit(dir string, change func(*fileSet) error) ([]string, error) {
-	root, err := os.OpenRoot(dir)
+	root, name, err := openAbove(dir)
 	if err != nil {
 		return nil, fmt.Errorf("open keyring: %w", err)
 	}
 	defer root.Close()
+	inside, err := fs.Sub(root.FS(), name)
+	if err != nil {
+		return nil, fmt.Errorf("open keyring: %w", err)
+	}
 	r := new(report)
-	files, err := collect(dirTree{root.FS()}, r)
+	files, err := collect(dirTree{inside}, r)
 	if err != nil {
 		return nil, fmt.Errorf("keyring %s: %w", dir, err)
 	}
@@ -160,12 +166,25 @@ func edit(dir string, change func(*fileSet) error) ([]string, error) {
 	if _, err := check(slices.Clone(set.files), r, time.Now()); err != nil {
 		return nil, fmt.Errorf("nothing written: after the change %w", err)
 	}
-	return set.changed, set.write(root)
+	return set.changed, set.write(root, name)
 }
 
-// write replaces the changed files, each whole. If one fails those before it
-// are put back.
-func (s *fileSet) write(root *os.Root) (err error) {
+// openAbove opens the folder that the keyring lies in, and says what the keyring
+// is called there.
+func openAbove(dir string) (root *os.Root, name string, err error) {
+	if dir, err = filepath.Abs(dir); err != nil {
+		return nil, "", err
+	}
+	if dir, err = filepath.EvalSymlinks(dir); err != nil {
+		return nil, "", err
+	}
+	root, err = os.OpenRoot(filepath.Dir(dir))
+	return root, filepath.Base(dir), err
+}
+
+// write replaces the changed files of the keyring of that name below root, each
+// whole. If one fails those before it are put back.
+func (s *fileSet) write(root *os.Root, name string) (err error) {
 	var undo []func() error
 	defer func() {
 		if err != nil {
@@ -174,8 +193,9 @@ func (s *fileSet) write(root *os.Root) (err error) {
 			}
 		}
 	}()
-	for _, path := range s.changed {
-		data, _ := s.get(path)
+	for _, changed := range s.changed {
+		data, _ := s.get(changed)
+		path := name + "/" + changed
 		old, readErr := root.ReadFile(path)
 		if readErr != nil && !errors.Is(readErr, os.ErrNotExist) {
 			return readErr
@@ -196,13 +216,15 @@ func (s *fileSet) write(root *os.Root) (err error) {
 	return nil
 }
 
-// replace puts a file in place of another, whole or not at all.
+// replace puts a file in place of another, whole or not at all. What a crash
+// leaves lies at the top of root, and not in the keyring, where it would be taken
+// for a file that does not belong.
 func replace(root *os.Root, path string, data []byte) error {
 	mode := os.FileMode(0o644)
 	if info, err := root.Lstat(path); err == nil {
 		mode = info.Mode().Perm()
 	}
-	tmp := path + ".new"
+	tmp := ".vitrine-" + rand.Text()
 	f, err := root.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err

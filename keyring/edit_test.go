@@ -100,15 +100,15 @@ func TestAddReaderRefuses(t *testing.T) {
 	}
 }
 
-// TestEditWritesAllOrNothing makes the second of two files fail: the first is
-// taken back.
+// TestEditWritesAllOrNothing makes the last of three files fail: those before
+// it are taken back.
 func TestEditWritesAllOrNothing(t *testing.T) {
 	dir := goodDir(t, "plain")
 	before := read(t, dir, "services/codesearch.yaml")
-	if err := os.Mkdir(filepath.Join(dir, "services/codesearch.yaml.new"), 0o755); err != nil {
+	if err := os.Mkdir(filepath.Join(dir, "services/wiki.yaml"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	root, err := os.OpenRoot(dir)
+	root, name, err := openAbove(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +116,8 @@ func TestEditWritesAllOrNothing(t *testing.T) {
 	set := &fileSet{}
 	set.put("keys/carol.pub", []byte("new\n"))
 	set.put("services/codesearch.yaml", []byte("new\n"))
-	if err := set.write(root); err == nil {
+	set.put("services/wiki.yaml", []byte("new\n"))
+	if err := set.write(root, name); err == nil {
 		t.Fatal("no error")
 	}
 	if read(t, dir, "services/codesearch.yaml") != before || read(t, dir, "keys/carol.pub") != "" {
