@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
@@ -175,7 +176,7 @@ func TestLoadSigner(t *testing.T) {
 		refuse(t, path, never, "not a key")
 	})
 
-	serveAgent(t, private)
+	ended := serveAgent(t, private)
 	t.Run("public key in the agent", func(t *testing.T) { check(t, public, never) })
 	t.Run("protected key in the agent", func(t *testing.T) { check(t, protected, never) })
 	t.Run("not in the agent", func(t *testing.T) {
@@ -186,15 +187,50 @@ func TestLoadSigner(t *testing.T) {
 		}
 		refuse(t, path, never, "ssh-add")
 	})
+	for range 3 { // each of the three above gave its connection back
+		waitFor(t, ended)
+	}
 }
 
-// serveAgent runs an ssh-agent that holds the key, and points SSH_AUTH_SOCK at it.
-func serveAgent(t *testing.T, private ed25519.PrivateKey) {
+// A key in the agent that may not sign is refused, and the agent let go.
+func TestAgentKeyRefused(t *testing.T) {
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := ssh.NewSignerFromKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "id.pub")
+	if err := os.WriteFile(path, ssh.MarshalAuthorizedKey(signer.PublicKey()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	ended := serveAgent(t, private)
+	if s, done, err := signature.LoadSigner(path, nil); err == nil || !strings.Contains(err.Error(), "only ssh-ed25519") || s != nil || done != nil {
+		t.Fatalf("got error %v, want a refusal of the key's type and nothing else", err)
+	}
+	waitFor(t, ended)
+}
+
+func waitFor(t *testing.T, ended <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-ended:
+	case <-time.After(5 * time.Second):
+		t.Fatal("a connection to the agent is still open")
+	}
+}
+
+// serveAgent runs an ssh-agent that holds the key, and points SSH_AUTH_SOCK at
+// it. The channel tells each end of a connection.
+func serveAgent(t *testing.T, private any) <-chan struct{} {
 	t.Helper()
 	ring := agent.NewKeyring()
 	if err := ring.Add(agent.AddedKey{PrivateKey: private}); err != nil {
 		t.Fatal(err)
 	}
+	ended := make(chan struct{}, 16)
 	dir, err := os.MkdirTemp("", "agent") // t.TempDir is too long for a socket's name on some systems
 	if err != nil {
 		t.Fatal(err)
@@ -211,10 +247,14 @@ func serveAgent(t *testing.T, private ed25519.PrivateKey) {
 			if err != nil {
 				return
 			}
-			go agent.ServeAgent(ring, conn)
+			go func() {
+				agent.ServeAgent(ring, conn)
+				ended <- struct{}{}
+			}()
 		}
 	}()
 	t.Setenv("SSH_AUTH_SOCK", l.Addr().String())
+	return ended
 }
 
 func FuzzVerify(f *testing.F) {

@@ -22,9 +22,12 @@ const maxKeyFile = 64 << 10
 func LoadSigner(path string, passphrase func() ([]byte, error)) (signer ssh.Signer, close func() error, err error) {
 	defer func() {
 		if err == nil {
-			err = usableKey(signer.PublicKey())
+			if err = usableKey(signer.PublicKey()); err != nil {
+				close()
+			}
 		}
 		if err != nil {
+			signer, close = nil, nil
 			err = fmt.Errorf("key %s: %w", path, err)
 		}
 	}()
