@@ -40,5 +40,12 @@ func (b *Build) sealContents() error {
 		return err
 	}
 	b.artifacts[w.record.Source] = w.record
+	b.meter.add(func(t *Totals) {
+		t.Files++
+		t.SealedFiles++
+		t.PlainBytes += w.record.PlainSize
+		t.SealedBytes += w.record.PlainSize
+		t.SpoolBytes += w.record.Size
+	})
 	return nil
 }
