@@ -3,6 +3,7 @@ package publish
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -28,6 +29,10 @@ type File struct {
 	dir, name string // it is opened as name, below dir and nowhere else
 }
 
+// errUnsized says that a file has content and no size, as those of /proc have:
+// up to its size there is nothing to publish.
+var errUnsized = errors.New("the system tells its size as 0, but it is not empty: copy it, and publish the copy")
+
 // open opens the file, which must be a regular one, and says how long it is.
 func (f File) open() (*os.File, int64, error) {
 	root, err := os.OpenRoot(f.dir)
@@ -43,11 +48,30 @@ func (f File) open() (*os.File, int64, error) {
 	if err == nil && !info.Mode().IsRegular() {
 		err = fmt.Errorf("%s is %s now, not a file", filepath.Join(f.dir, f.name), kindOf(info.Mode()))
 	}
+	if err == nil && info.Size() == 0 {
+		err = checkEmpty(file)
+	}
 	if err != nil {
 		file.Close()
 		return nil, 0, err
 	}
 	return file, info.Size(), nil
+}
+
+// checkEmpty looks for content in a file that was found to be empty. One that
+// has grown meanwhile is fine.
+func checkEmpty(file *os.File) error {
+	n, err := file.Read(make([]byte, 1))
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if info, err := file.Stat(); err != nil || info.Size() >= int64(n) {
+		return err
+	}
+	return errUnsized
 }
 
 // Choice says which of the files that [Plan] finds are published. A pattern

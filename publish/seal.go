@@ -17,8 +17,10 @@ import (
 	"vitrine/crypto"
 )
 
-// headSize is how many bytes of a file are looked at to tell what it is.
-const headSize = 512
+const (
+	headSize = 512      // bytes of a file that are looked at to tell what it is
+	readSize = 64 << 10 // bytes that are read of it at a time
+)
 
 // A sealer takes plaintext and counts it. crypto.Writer is one.
 type sealer interface {
@@ -126,7 +128,7 @@ func (b *Build) sealFile(ctx context.Context, f File) (*artifactWriter, error) {
 	if size != f.Size {
 		b.meter.add(func(t *Totals) { t.PlainBytes += size - f.Size })
 	}
-	in := bufio.NewReaderSize(&source{ctx, io.LimitReader(src, size), b.meter}, headSize)
+	in := bufio.NewReaderSize(&source{ctx, io.LimitReader(src, size), b.meter}, readSize)
 	head, err := in.Peek(headSize)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err

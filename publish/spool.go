@@ -64,7 +64,7 @@ func openFolder(spool, uuid string, create bool) (*folder, error) {
 	f := &folder{spool: spool, dir: filepath.Join(spool, uuid)}
 	for {
 		if create {
-			if err := os.MkdirAll(filepath.Join(f.dir, artifactsDir), 0o700); err != nil {
+			if err := makeDir(filepath.Join(f.dir, artifactsDir)); err != nil {
 				return nil, fmt.Errorf("spool: %w", err)
 			}
 		}
@@ -98,6 +98,21 @@ func openFolder(spool, uuid string, create bool) (*folder, error) {
 		}
 		return nil, fmt.Errorf("build %s: %w", uuid, ErrBusy)
 	}
+}
+
+// makeDir makes a folder, and those above it that are missing, durably: a file
+// that is synced is lost all the same if its folder is.
+func makeDir(dir string) error {
+	err := os.Mkdir(dir, 0o700)
+	if parent := filepath.Dir(dir); errors.Is(err, fs.ErrNotExist) && parent != dir {
+		if err = makeDir(parent); err == nil {
+			err = os.Mkdir(dir, 0o700)
+		}
+	}
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncDir(filepath.Dir(dir))
 }
 
 // close lets another process have the folder.
