@@ -118,7 +118,7 @@ func TestPackageComments(t *testing.T) {
 			}
 			comment += f.Doc.Text()
 		}
-		if doc.Synopsis(comment) == "" || (!strings.Contains(comment, "never") && p.ImportPath != "vitrine/testdata" && p.ImportPath != "vitrine/storage/storagetest") {
+		if new(doc.Package).Synopsis(comment) == "" || (!strings.Contains(comment, "never") && p.ImportPath != "vitrine/testdata" && p.ImportPath != "vitrine/storage/storagetest") {
 			t.Errorf("%s: the package comment says not what it is for, or not what it must never do: %q", p.ImportPath, comment)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"vitrine"
+	"vitrine/keyring"
 	"vitrine/storage"
 )
 
@@ -91,10 +92,16 @@ func (s *Server) getRecord(c echo.Context) error {
 	return c.Blob(http.StatusOK, mediaType, text)
 }
 
-// getAllowedSigners is the file that `ssh-keygen -Y verify -f` takes.
+// getAllowedSigners is the file that `ssh-keygen -Y verify -f` takes: that of the
+// keyring now, or at the commit that a record names.
 func (s *Server) getAllowedSigners(c echo.Context) error {
 	k, err := s.keyringNow()
-	if err != nil {
+	if commit := c.QueryParam("commit"); commit != "" {
+		k, err = s.Keyring.At(c.Request().Context(), commit)
+	}
+	if errors.Is(err, keyring.ErrUnknownCommit) {
+		return refuse(http.StatusNotFound, "there is no commit %q in the keyring", c.QueryParam("commit"))
+	} else if err != nil {
 		return err
 	}
 	return c.Blob(http.StatusOK, "text/plain; charset=utf-8", k.AllowedSigners())

@@ -49,7 +49,7 @@ func statusOf(err error) (status int, detail string) {
 		return http.StatusBadRequest, err.Error()
 	case errors.Is(err, vitrine.ErrRecord):
 		return http.StatusUnprocessableEntity, err.Error()
-	case errors.Is(err, signature.ErrInvalid), errors.Is(err, keyring.ErrNoService):
+	case errors.Is(err, signature.ErrInvalid), errors.Is(err, keyring.ErrNoService), errors.Is(err, keyring.ErrRecord):
 		return http.StatusForbidden, err.Error()
 	case errors.Is(err, storage.ErrIntegrity):
 		return http.StatusUnprocessableEntity, err.Error()

@@ -115,19 +115,15 @@ func (s *Server) signatureOf(c echo.Context, b vitrine.Build, entry index.Entry)
 		return web.Signature{State: web.Unsigned}
 	}
 	k, err := s.Keyring.At(c.Request().Context(), b.Keyring.Commit)
+	if err == nil {
+		err = k.CheckRecord(&b.Record)
+	}
+	if err == nil {
+		signed := vitrine.SignedRecord{Record: string(entry.Record), Signature: string(entry.Signature)}
+		err = signature.VerifyRecord(&b.Record, signed, k.PublisherKeys(b.Service))
+	}
 	if err != nil {
 		return web.Signature{State: web.NotVerified, Reason: err.Error()}
-	}
-	service, err := k.ServiceOf(b.JobName)
-	if err != nil || service.Name != b.Service {
-		return web.Signature{State: web.NotVerified, Reason: "the keyring does not give the job to this service"}
-	}
-	signer, err := signature.Verify(entry.Record, entry.Signature, vitrine.RecordNamespace, k.PublisherKeys(b.Service))
-	if err != nil {
-		return web.Signature{State: web.NotVerified, Reason: err.Error()}
-	}
-	if signer != b.Publisher {
-		return web.Signature{State: web.NotVerified, Reason: "signed by " + signer}
 	}
 	return web.Signature{State: web.Verified}
 }

@@ -13,7 +13,6 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
-	"reflect"
 	"strings"
 	"time"
 
@@ -60,11 +59,8 @@ func (s *Server) beginBuild(c echo.Context) error {
 	if !record.IsStarted() {
 		return refuse(http.StatusUnprocessableEntity, "a build begins with a record that has no result")
 	}
-	keys, err := s.publisherKeys(record)
+	keys, err := s.checkPublisher(record, request.SignedRecord)
 	if err != nil {
-		return err
-	}
-	if err := checkSigner(record, request.SignedRecord, keys); err != nil {
 		return err
 	}
 	if skew := now.Sub(request.Time).Abs(); skew > maxClockSkew {
@@ -80,28 +76,46 @@ func (s *Server) beginBuild(c echo.Context) error {
 	if signer != record.Publisher {
 		return refuse(http.StatusForbidden, "the record is %s's and the proof %s's", record.Publisher, signer)
 	}
-	if err := s.checkStart(ctx, record, now); err != nil {
+	if err := s.checkStart(ctx, record, request.SignedRecord, now); err != nil {
 		return err
 	}
-	// The uuid is new, or this is the same build again.
-	switch known, err := s.startedRecord(ctx, record.StartTime, record.UUID); {
-	case err == nil && string(known) != request.Record:
-		return refuse(http.StatusConflict, "there is another build %s already", record.UUID)
-	case err == nil: // begun before; a new token is all it needs
-	case errors.Is(err, fs.ErrNotExist):
-		if err := s.store(ctx, vitrine.StartedKey(record.StartTime, record.UUID), request.SignedRecord); err != nil {
-			return err
-		}
-	default:
+	if err := s.takeUUID(ctx, record, request.SignedRecord); err != nil {
 		return err
 	}
 	token, expires := s.tokens.make(record.UUID, now)
 	return c.JSON(http.StatusCreated, vitrine.UploadGrant{Token: token, Expires: expires, MaxArtifactSize: s.MaxArtifactSize})
 }
 
-// publisherKeys returns the keys that may sign the record of this job, by the
-// server's own keyring: what the request claims counts for nothing.
-func (s *Server) publisherKeys(record *vitrine.Record) (map[string][]ssh.PublicKey, error) {
+// takeUUID stores the started record of a build whose uuid is new. That of the
+// same build again is fine.
+func (s *Server) takeUUID(ctx context.Context, record *vitrine.Record, signed vitrine.SignedRecord) error {
+	// Only the index knows a build of the same uuid on another day: it must have
+	// read the whole bucket, and one build is looked at at a time.
+	s.beginning.Lock()
+	defer s.beginning.Unlock()
+	s.mu.Lock()
+	synced := s.synced
+	s.mu.Unlock()
+	if !synced {
+		return errUnavailable("the history is still being read from the bucket")
+	}
+	known, err := s.startedRecord(ctx, record.StartTime, record.UUID)
+	switch {
+	case err == nil && string(known) != signed.Record:
+		return refuse(http.StatusConflict, "there is another build %s already", record.UUID)
+	case err == nil: // begun before, and perhaps not indexed then
+		s.addToIndex(ctx, signed)
+		return nil
+	case errors.Is(err, fs.ErrNotExist):
+		return s.store(ctx, vitrine.StartedKey(record.StartTime, record.UUID), signed)
+	}
+	return err
+}
+
+// checkPublisher checks by the server's own keyring, as it is now, that the
+// record's publisher may publish this job and signed the record: what the
+// request claims counts for nothing. It returns the keys that may sign.
+func (s *Server) checkPublisher(record *vitrine.Record, signed vitrine.SignedRecord) (map[string][]ssh.PublicKey, error) {
 	if record.Tenant != s.Tenant {
 		return nil, refuse(http.StatusForbidden, "this is tenant %s, the record is for %s", s.Tenant, record.Tenant)
 	}
@@ -116,25 +130,13 @@ func (s *Server) publisherKeys(record *vitrine.Record) (map[string][]ssh.PublicK
 	if service.Name != record.Service {
 		return nil, refuse(http.StatusForbidden, "job %s belongs to service %s, not to %s", record.JobName, service.Name, record.Service)
 	}
-	return k.PublisherKeys(service.Name), nil
-}
-
-// checkSigner checks the record's signature, and that the name it claims is the
-// signer's.
-func checkSigner(record *vitrine.Record, signed vitrine.SignedRecord, keys map[string][]ssh.PublicKey) error {
-	signer, err := signature.Verify([]byte(signed.Record), []byte(signed.Signature), vitrine.RecordNamespace, keys)
-	if err != nil {
-		return err
-	}
-	if signer != record.Publisher {
-		return refuse(http.StatusForbidden, "the record names publisher %s, but %s signed it", record.Publisher, signer)
-	}
-	return nil
+	keys := k.PublisherKeys(service.Name)
+	return keys, signature.VerifyRecord(record, signed, keys)
 }
 
 // checkStart checks a started record against the clock and against the keyring
 // at the commit it names.
-func (s *Server) checkStart(ctx context.Context, record *vitrine.Record, now time.Time) error {
+func (s *Server) checkStart(ctx context.Context, record *vitrine.Record, signed vitrine.SignedRecord, now time.Time) error {
 	if record.StartTime.After(now.Add(maxClockSkew)) || record.StartTime.Before(now.Add(-maxSpoolAge)) {
 		return refuse(http.StatusForbidden, "start_time %s: a build is taken from %s after its start to %s before it (by this server's clock, %s)",
 			record.StartTime.Format(time.RFC3339), maxSpoolAge, maxClockSkew, now.UTC().Format(time.RFC3339))
@@ -158,39 +160,10 @@ func (s *Server) checkStart(ctx context.Context, record *vitrine.Record, now tim
 		return refuse(http.StatusForbidden, "keyring commit %s was replaced on %s, more than %s before the build: update the runner's keyring",
 			record.Keyring.Commit, replaced.UTC().Format(time.RFC3339), maxKeyringAge)
 	}
-	service, err := k.ServiceOf(record.JobName)
-	if err != nil {
+	if err := k.CheckRecord(record); err != nil {
 		return err
 	}
-	want, err := k.Recipients(service.Name, record.StartTime)
-	if err != nil {
-		return refuse(http.StatusForbidden, "keyring %s: %v", record.Keyring.Commit, err)
-	}
-	if !sameReaders(record, want) {
-		return refuse(http.StatusForbidden, "the record's readers are not those that keyring commit %s gives %s at %s",
-			record.Keyring.Commit, service.Name, record.StartTime.Format(time.RFC3339))
-	}
-	if want := service.Expires(record.StartTime); !record.Expires.Equal(want) {
-		return refuse(http.StatusForbidden, "expires is not the start time and the retention of service %s", service.Name)
-	}
-	return nil
-}
-
-func sameReaders(record *vitrine.Record, want keyring.Recipients) bool {
-	if len(record.Readers) != len(want.Readers) || len(record.SkippedReaders) != len(want.Skipped) {
-		return false
-	}
-	for i, r := range record.Readers {
-		if !reflect.DeepEqual(r, want.Readers[i]) {
-			return false
-		}
-	}
-	for i, r := range record.SkippedReaders {
-		if r != want.Skipped[i] {
-			return false
-		}
-	}
-	return true
+	return signature.VerifyRecord(record, signed, k.PublisherKeys(record.Service))
 }
 
 // startedRecord returns the stored started.json of a build.
@@ -235,10 +208,20 @@ func (s *Server) store(ctx context.Context, key string, signed vitrine.SignedRec
 			return err
 		}
 	}
-	if err := s.Index.Add(ctx, index.Entry{Record: []byte(signed.Record), Signature: []byte(signed.Signature)}); err != nil {
-		s.Log.Error("stored, but not indexed until the next sync", "key", key, "error", err)
-	}
+	s.addToIndex(ctx, signed)
 	return nil
+}
+
+// addToIndex tells the index of a record that is stored. Where that fails, the
+// next refresh looks further back than usual.
+func (s *Server) addToIndex(ctx context.Context, signed vitrine.SignedRecord) {
+	err := s.Index.Add(ctx, index.Entry{Record: []byte(signed.Record), Signature: []byte(signed.Signature)})
+	if err != nil {
+		s.Log.Error("a stored record is not indexed until the next refresh", "error", err)
+		s.mu.Lock()
+		s.lookedBack = time.Time{}
+		s.mu.Unlock()
+	}
 }
 
 // putArtifact is PUT …/builds/UUID/artifacts/PATH: one stored file of a build
@@ -336,11 +319,7 @@ func (s *Server) commitBuild(c echo.Context) error {
 	if record.UUID != uuid || record.IsStarted() {
 		return refuse(http.StatusUnprocessableEntity, "not the final record of build %s", uuid)
 	}
-	keys, err := s.publisherKeys(record)
-	if err != nil {
-		return err
-	}
-	if err := checkSigner(record, signed, keys); err != nil {
+	if _, err := s.checkPublisher(record, signed); err != nil {
 		return err
 	}
 	if err := s.checkSameBuild(ctx, record); err != nil {
@@ -390,17 +369,10 @@ func (s *Server) checkArtifacts(ctx context.Context, record *vitrine.Record) err
 	if err != nil {
 		return err
 	}
-	service, err := k.ServiceOf(record.JobName)
-	if err != nil {
+	if err := k.CheckRecord(record); err != nil {
 		return err
 	}
 	for _, a := range record.Artifacts {
-		if !a.Sealed && !service.IsPublic(a.Path) {
-			return refuse(http.StatusForbidden, "%s: service %s does not declare this file public", a.Path, service.Name)
-		}
-		if s.uploads.has(record.UUID, a.Path, stored{a.Size, a.SHA256}) {
-			continue
-		}
 		if err := s.checkObject(ctx, record.UUID, a); err != nil {
 			return err
 		}
@@ -408,21 +380,34 @@ func (s *Server) checkArtifacts(ctx context.Context, record *vitrine.Record) err
 	return nil
 }
 
+// checkObject checks one object's presence and size, and its hash too, unless
+// this process has seen it stored.
 func (s *Server) checkObject(ctx context.Context, uuid string, a vitrine.Artifact) error {
-	r, err := s.Bucket.Open(ctx, vitrine.ArtifactKey(uuid, a.Path))
+	key := vitrine.ArtifactKey(uuid, a.Path)
+	object, err := s.Bucket.Stat(ctx, key)
 	if errors.Is(err, fs.ErrNotExist) {
-		return refuse(http.StatusConflict, "%s: not uploaded yet", a.Path)
+		return refuse(http.StatusUnprocessableEntity, "%s: not uploaded yet", a.Path)
 	} else if err != nil {
+		return err
+	}
+	otherBytes := refuse(http.StatusConflict, "%s: other bytes were uploaded than the record names", a.Path)
+	if object.Size != a.Size {
+		return otherBytes
+	}
+	if s.uploads.has(uuid, a.Path, stored{a.Size, a.SHA256}) {
+		return nil
+	}
+	r, err := s.Bucket.Open(ctx, key)
+	if err != nil {
 		return err
 	}
 	defer r.Close()
 	h := sha256.New()
-	n, err := io.Copy(h, r)
-	if err != nil {
+	if _, err := io.Copy(h, r); err != nil {
 		return err
 	}
-	if n != a.Size || hex.EncodeToString(h.Sum(nil)) != a.SHA256 {
-		return refuse(http.StatusConflict, "%s: other bytes were uploaded than the record names", a.Path)
+	if hex.EncodeToString(h.Sum(nil)) != a.SHA256 {
+		return otherBytes
 	}
 	return nil
 }

@@ -2,9 +2,11 @@ package server
 
 import (
 	"crypto/rand"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"runtime/debug"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -18,7 +20,7 @@ func (s *Server) routes() *echo.Echo {
 	e.HTTPErrorHandler = s.handleError
 	// Whoever connects is the client: no header of a stranger says otherwise.
 	e.IPExtractor = echo.ExtractIPDirect()
-	e.Use(requestID, s.logRequests, securityHeaders)
+	e.Use(requestID, s.logRequests, recoverPanics, securityHeaders)
 
 	e.GET("/healthz", s.healthz)
 	e.GET("/readyz", s.readyz)
@@ -74,6 +76,22 @@ func param(c echo.Context, name string) string {
 func requestID(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		c.Response().Header().Set(echo.HeaderXRequestID, rand.Text())
+		return next(c)
+	}
+}
+
+// recoverPanics makes a bug in one request an error of that request, in the log.
+func recoverPanics(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) (err error) {
+		defer func() {
+			p := recover()
+			if p == http.ErrAbortHandler {
+				panic(p) // it is how a broken answer is meant to end
+			}
+			if p != nil {
+				err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+			}
+		}()
 		return next(c)
 	}
 }

@@ -54,8 +54,10 @@ const (
 	// syncBack is how far back from now the bucket is looked through each time:
 	// a build's records lie under the day of its start.
 	syncBack = 48 * time.Hour
-	// startBack is the same when the server starts with an index that it had before.
-	startBack = maxSpoolAge + 24*time.Hour
+	// A build may come days after its start. So the bucket is looked through as
+	// far as lookBack every lookBackEvery, and when the server starts.
+	lookBack      = maxSpoolAge + 24*time.Hour
+	lookBackEvery = 15 * time.Minute
 
 	requestTimeout = 30 * time.Second // to read a request or write an answer that is no artifact
 	stallTimeout   = time.Minute      // an artifact's transfer may pause this long
@@ -75,7 +77,11 @@ type Server struct {
 	mu     sync.Mutex
 	keys   *keyring.Keyring // last good one
 	synced bool
-	health map[string]error // of the refresh loops, by name
+	// lookedBack is when the bucket was last looked through as far as lookBack.
+	lookedBack time.Time
+	health     map[string]error // of the parts of a refresh, by name
+
+	beginning sync.Mutex // one build begins at a time: see takeUUID
 }
 
 // New checks the configuration and returns a server that has not yet looked at
@@ -102,18 +108,18 @@ func New(c Config) (*Server, error) {
 func (s *Server) Handler() http.Handler { return s.echo }
 
 // Refresh looks for a new keyring and for records that the index does not have.
-// full looks through the whole bucket. It keeps what was good before on failure.
-func (s *Server) Refresh(ctx context.Context, full bool) error {
+// It keeps what was good before on failure.
+func (s *Server) Refresh(ctx context.Context) error {
 	keyringErr := s.refreshKeyring(ctx)
-	back := syncBack
+	now := time.Now()
 	s.mu.Lock()
-	first := !s.synced
+	far := now.Sub(s.lookedBack) > lookBackEvery
 	s.mu.Unlock()
-	if first {
-		back = startBack
+	since := now.Add(-syncBack)
+	if far {
+		since = now.Add(-lookBack)
 	}
-	since := time.Now().Add(-back)
-	if full {
+	if s.Index.Rebuilt() {
 		since = time.Time{}
 	}
 	report, indexErr := s.Index.Sync(ctx, s.Bucket, since)
@@ -128,6 +134,9 @@ func (s *Server) Refresh(ctx context.Context, full bool) error {
 	if indexErr == nil {
 		s.mu.Lock()
 		s.synced = true
+		if far {
+			s.lookedBack = now
+		}
 		s.mu.Unlock()
 	}
 	return errors.Join(keyringErr, indexErr)
@@ -182,8 +191,10 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
 	}
 	refreshing, stopRefresh := context.WithCancel(ctx)
+	var loop sync.WaitGroup
+	loop.Go(func() { s.refreshLoop(refreshing) })
+	defer loop.Wait() // it uses the index, which the caller closes
 	defer stopRefresh()
-	go s.refreshLoop(refreshing)
 
 	stopped := make(chan error, 1)
 	go func() {
@@ -203,20 +214,14 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 }
 
 func (s *Server) refreshLoop(ctx context.Context) {
-	if err := s.Refresh(ctx, s.Index.Rebuilt()); err != nil && ctx.Err() == nil {
-		s.Log.Error("first refresh", "error", err)
-	}
 	tick := time.NewTicker(refreshEvery)
 	defer tick.Stop()
 	for {
+		s.Refresh(ctx) // what fails is noted
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			s.mu.Lock()
-			full := !s.synced && s.Index.Rebuilt()
-			s.mu.Unlock()
-			s.Refresh(ctx, full)
 		}
 	}
 }

@@ -99,7 +99,7 @@ func newSite(t *testing.T) *site {
 
 func (s *site) refresh() {
 	s.t.Helper()
-	if err := s.server.Refresh(context.Background(), true); err != nil {
+	if err := s.server.Refresh(context.Background()); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -481,7 +481,7 @@ func TestCommitRefuses(t *testing.T) {
 		status int
 		reason string
 	}{
-		{"a missing artifact", func(f *vitrine.Record) { f.Artifacts = append(f.Artifacts, artifact("y.log.zst.age", "y", true)) }, s.bridge, 409, "not uploaded"},
+		{"a missing artifact", func(f *vitrine.Record) { f.Artifacts = append(f.Artifacts, artifact("y.log.zst.age", "y", true)) }, s.bridge, 422, "not uploaded"},
 		{"another hash", func(f *vitrine.Record) { f.Artifacts[0].SHA256 = strings.Repeat("0", 64) }, s.bridge, 409, "other bytes"},
 		{"another size", func(f *vitrine.Record) { f.Artifacts[0].Size++ }, s.bridge, 409, "other bytes"},
 		{"an unsealed file", func(f *vitrine.Record) { f.Artifacts[0].Sealed, f.Artifacts[0].Path = false, "x.log" }, s.bridge, 403, "public"},
@@ -653,7 +653,7 @@ func TestReady(t *testing.T) {
 	}
 	// A keyring that becomes invalid is named, and the last good one stays.
 	s.commitKeyring(map[string]string{"services/web.yaml": "jobs: []\n"}, "broken", time.Now())
-	if err := s.server.Refresh(context.Background(), false); err == nil {
+	if err := s.server.Refresh(context.Background()); err == nil {
 		t.Error("a broken keyring was taken")
 	}
 	s.want(200, "web.yaml", "GET", "/readyz", nil, nil)

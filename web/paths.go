@@ -3,6 +3,8 @@ package web
 import (
 	"net/url"
 	"strings"
+
+	"vitrine"
 )
 
 // The paths of everything that a page links to. The server routes by the same
@@ -100,13 +102,19 @@ func SignaturePath(tenant, uuid string, started bool) string {
 	return RecordPath(tenant, uuid, started) + ".sig"
 }
 
-// AllowedSignersPath is the file of publishers' keys that ssh-keygen -Y verify takes.
-func AllowedSignersPath(tenant string) string { return apiPath(tenant, "allowed_signers") }
+// AllowedSignersPath is the file of publishers' keys that ssh-keygen -Y verify
+// takes, as the keyring had them at a commit; as it has them now, if it is empty.
+func AllowedSignersPath(tenant, commit string) string {
+	p := apiPath(tenant, "allowed_signers")
+	if commit != "" {
+		p += "?" + url.Values{"commit": {commit}}.Encode()
+	}
+	return p
+}
 
 // webLink is s if it is a link that a page may carry, and empty if not.
 func webLink(s string) string {
-	u, err := url.Parse(s)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil {
+	if !vitrine.ValidLink(s) {
 		return ""
 	}
 	return s

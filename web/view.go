@@ -59,7 +59,7 @@ func (d document) KeyringPath() string           { return KeyringPath(d.Tenant) 
 func (d document) SearchPath() string            { return SearchPath(d.Tenant) }
 func (d document) ServicesPath() string          { return ServicesPath(d.Tenant) }
 func (d document) ServicePath(n string) string   { return ServicePath(d.Tenant, n) }
-func (d document) SignersPath() string           { return AllowedSignersPath(d.Tenant) }
+func (d document) SignersPath() string           { return AllowedSignersPath(d.Tenant, "") }
 func (d document) BuildsetPath(id string) string { return BuildsetPath(d.Tenant, id) }
 
 // BuildsWith is the list of builds whose parameter has the value.

@@ -176,13 +176,13 @@ func (p BuildPage) Opening() *opening {
 
 // A signed is where a record and its signature are, and how to check one with
 // the other.
-type signed struct{ Record, Signature, Command string }
+type signed struct{ Record, Signature, Signers, Command string }
 
 // Signed is the record that stands for the build: build.json, or started.json
 // until there is one.
 func (d document) Signed(b vitrine.Build) signed {
 	started := b.State != vitrine.Finished
-	s := signed{RecordPath(d.Tenant, b.UUID, started), SignaturePath(d.Tenant, b.UUID, started), ""}
+	s := signed{RecordPath(d.Tenant, b.UUID, started), SignaturePath(d.Tenant, b.UUID, started), AllowedSignersPath(d.Tenant, b.Keyring.Commit), ""}
 	s.Command = fmt.Sprintf("ssh-keygen -Y verify -f allowed_signers -I %s -n %s -s %s < %s",
 		b.Publisher, vitrine.RecordNamespace, path.Base(s.Signature), path.Base(s.Record))
 	return s

@@ -21,9 +21,7 @@ import (
 	"vitrine/keyring"
 	"vitrine/publish"
 	"vitrine/server"
-	"vitrine/server/index"
 	"vitrine/signature"
-	"vitrine/storage"
 	"vitrine/testdata"
 )
 
@@ -110,15 +108,11 @@ func listenDemo(ctx context.Context) (net.Listener, error) {
 
 // serveDemo starts the server; what comes out of the channel is how it ended.
 func serveDemo(ctx context.Context, l net.Listener, address, dir string, keys demoKeys) (<-chan error, error) {
-	data := filepath.Join(dir, "data")
-	if err := os.MkdirAll(filepath.Join(data, "bucket"), 0o755); err != nil {
-		return nil, err
-	}
-	bucket, err := storage.OpenBucket(ctx, filepath.Join(data, "bucket"))
+	p, err := placesIn(filepath.Join(dir, "data"), demoTenant)
 	if err != nil {
 		return nil, err
 	}
-	x, err := index.Open(ctx, filepath.Join(data, "index.sqlite"), index.Options{Tenant: demoTenant, LostAfter: 24 * time.Hour})
+	bucket, x, err := p.open(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +125,7 @@ func serveDemo(ctx context.Context, l net.Listener, address, dir string, keys de
 	if err != nil {
 		return nil, err
 	}
-	if err := s.Refresh(ctx, x.Rebuilt()); err != nil {
+	if err := s.Refresh(ctx); err != nil {
 		return nil, err
 	}
 	ended := make(chan error, 1)

@@ -168,7 +168,7 @@ func openBuild(cmd *cobra.Command, build string) (*client.Client, *vitrine.Recor
 		return nil, nil, err
 	}
 	if repo != nil {
-		if _, err := checkRecord(cmd.Context(), repo, record, signed); err != nil {
+		if err := checkRecord(cmd.Context(), repo, record, signed); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -349,10 +349,20 @@ func writeFile(root *os.Root, name string, write func(io.Writer) error) (err err
 	if err := write(f); err != nil {
 		return err
 	}
-	if err := f.Close(); err != nil {
+	// On the disk before it has its name: a power cut must not leave an empty
+	// file under it.
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	return root.Rename(temp, name)
+	// A link fails where a rename would replace. Not every file system has them.
+	err = root.Link(temp, name)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%s exists already: remove it, or choose another directory", path.Join(root.Name(), name))
+	}
+	if err != nil {
+		return root.Rename(temp, name)
+	}
+	return root.Remove(temp)
 }
 
 // printList prints paths, one a line or as a JSON list.

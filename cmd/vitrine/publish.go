@@ -271,11 +271,7 @@ func (p *publishing) plan(paths []string) ([]publish.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	files, err := publish.Plan(paths, publish.Choice{Exclude: p.exclude, Allow: p.allow, Public: service.IsPublic})
-	if err == nil && len(files) == 0 {
-		err = fmt.Errorf("there is no file to publish in %s", strings.Join(paths, ", "))
-	}
-	return files, err
+	return publish.Plan(paths, publish.Choice{Exclude: p.exclude, Allow: p.allow, Public: service.IsPublic})
 }
 
 func (p *publishing) close() {
@@ -335,8 +331,10 @@ func publishSpool(cmd *cobra.Command, args []string) error {
 		}, bar.totals)
 		bar.end()
 		switch {
-		case errors.Is(err, errUsage), cmd.Context().Err() != nil:
+		case errors.Is(err, errUsage):
 			return err
+		case cmd.Context().Err() != nil:
+			return fmt.Errorf("interrupted: %w", errors.Join(cmd.Context().Err(), err))
 		case errors.Is(err, publish.ErrBusy): // it is being sent
 			continue
 		case err != nil:

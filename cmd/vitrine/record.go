@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"reflect"
 
 	"github.com/spf13/cobra"
 
@@ -40,8 +39,8 @@ func fetchRecord(ctx context.Context, c *client.Client, uuid string) (*vitrine.R
 	if err != nil {
 		return nil, signed, fmt.Errorf("%w: record of build %s: %w", errUnverified, uuid, err)
 	}
-	if record.UUID != uuid {
-		return nil, signed, fmt.Errorf("%w: the server gave the record of build %s for %s", errUnverified, record.UUID, uuid)
+	if record.UUID != uuid || record.Tenant != c.Tenant() || record.IsStarted() {
+		return nil, signed, fmt.Errorf("%w: asked for build %s of tenant %s, the server gave the record of %s of %s", errUnverified, uuid, c.Tenant(), record.UUID, record.Tenant)
 	}
 	sig, err := readObject(ctx, c, vitrine.SignatureKey(key), vitrine.MaxSignatureSize)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -63,50 +62,20 @@ func readObject(ctx context.Context, c *client.Client, key string, limit int64) 
 	return b, err
 }
 
-// checkRecord checks a record's signature and its readers against the keyring
-// at the commit that it names, and returns that keyring.
-func checkRecord(ctx context.Context, repo *keyring.Repository, record *vitrine.Record, signed vitrine.SignedRecord) (*keyring.Keyring, error) {
-	fail := func(err error) (*keyring.Keyring, error) {
-		return nil, fmt.Errorf("%w: build %s: %w", errUnverified, record.UUID, err)
-	}
+// checkRecord checks a record's signature, and what it says, against the keyring
+// at the commit that it names.
+func checkRecord(ctx context.Context, repo *keyring.Repository, record *vitrine.Record, signed vitrine.SignedRecord) error {
 	k, err := repo.At(ctx, record.Keyring.Commit)
+	if err == nil {
+		err = k.CheckRecord(record)
+	}
+	if err == nil {
+		err = signature.VerifyRecord(record, signed, k.PublisherKeys(record.Service))
+	}
 	if err != nil {
-		return fail(err)
+		return fmt.Errorf("%w: build %s: %w", errUnverified, record.UUID, err)
 	}
-	service, err := k.ServiceOf(record.JobName)
-	if err != nil {
-		return fail(err)
-	}
-	if service.Name != record.Service {
-		return fail(fmt.Errorf("job %s belongs to service %s, not to %s", record.JobName, service.Name, record.Service))
-	}
-	if signed.Signature == "" {
-		return fail(errors.New("the record is not signed"))
-	}
-	signer, err := signature.Verify([]byte(signed.Record), []byte(signed.Signature), vitrine.RecordNamespace, k.PublisherKeys(service.Name))
-	if err != nil {
-		return fail(err)
-	}
-	if signer != record.Publisher {
-		return fail(fmt.Errorf("the record names publisher %s, but %s signed it", record.Publisher, signer))
-	}
-	want, err := k.Recipients(service.Name, record.StartTime)
-	if err != nil {
-		return fail(err)
-	}
-	if !sameList(record.Readers, want.Readers) || !sameList(record.SkippedReaders, want.Skipped) {
-		return fail(fmt.Errorf("the record's readers are not those that the keyring gives %s", service.Name))
-	}
-	for _, a := range record.Artifacts {
-		if !a.Sealed && !service.IsPublic(a.Path) {
-			return fail(fmt.Errorf("%s was published unsealed, and the keyring does not allow it", a.Path))
-		}
-	}
-	return k, nil
-}
-
-func sameList[T any](a, b []T) bool {
-	return len(a) == len(b) && (len(a) == 0 || reflect.DeepEqual(a, b))
+	return nil
 }
 
 // keyringFlag gives a command --keyring.

@@ -143,7 +143,7 @@ func newClient(cmd *cobra.Command) (*client.Client, error) {
 	return c, nil
 }
 
-// buildURLParts takes server and tenant from the address of a build's page, so
+// useBuildURL takes server and tenant from the address of a build's page, so
 // that a pasted address needs no flags.
 func useBuildURL(cmd *cobra.Command, build string) {
 	base, rest, ok := strings.Cut(build, "/t/")

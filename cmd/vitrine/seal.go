@@ -80,7 +80,8 @@ func seal(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	suffix, make := vitrine.SealedSuffix, crypto.Seal
-	if !crypto.Compressible(head) {
+	// NAME.zst.age says that there is zstd inside: a NAME.zst is never sealed raw.
+	if named := len(args) == 1 && strings.HasSuffix(args[0], ".zst"); !crypto.Compressible(head) && !named {
 		suffix, make = vitrine.SealedRawSuffix, crypto.SealRaw
 	}
 	if output, _ := cmd.Flags().GetString("output"); output == "" && len(args) == 0 && term.IsTerminal(int(os.Stdout.Fd())) {

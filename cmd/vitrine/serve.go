@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,33 +34,34 @@ type places struct {
 	lostAfter             time.Duration // zero: as the index has it
 }
 
-func placesOf(cmd *cobra.Command) (p places, err error) {
+func placesOf(cmd *cobra.Command) (places, error) {
 	f := cmd.Flags()
 	data, _ := f.GetString("data")
-	p.tenant, _ = f.GetString("tenant")
-	p.bucket, _ = f.GetString("storage")
-	p.index, _ = f.GetString("index")
-	if data == "" && (p.bucket == "" || p.index == "") {
+	tenant, _ := f.GetString("tenant")
+	bucket, _ := f.GetString("storage")
+	index, _ := f.GetString("index")
+	p := places{tenant: tenant}
+	if data == "" && (bucket == "" || index == "") {
 		return p, usagef("where is the history? give --data DIR, or --storage URL and --index FILE")
 	}
 	if data != "" {
-		if data, err = filepath.Abs(data); err != nil {
-			return p, err
-		}
-		if err := os.MkdirAll(data, 0o755); err != nil {
-			return p, err
-		}
-	}
-	if p.bucket == "" {
-		p.bucket = filepath.Join(data, "bucket")
-		if err := os.MkdirAll(p.bucket, 0o755); err != nil {
+		var err error
+		if p, err = placesIn(data, tenant); err != nil {
 			return p, err
 		}
 	}
-	if p.index == "" {
-		p.index = filepath.Join(data, "index.sqlite")
-	}
+	p.bucket, p.index = cmp.Or(bucket, p.bucket), cmp.Or(index, p.index)
 	return p, nil
+}
+
+// placesIn are those below one directory, which it makes.
+func placesIn(data, tenant string) (places, error) {
+	data, err := filepath.Abs(data)
+	p := places{tenant: tenant, bucket: filepath.Join(data, "bucket"), index: filepath.Join(data, "index.sqlite")}
+	if err == nil {
+		err = os.MkdirAll(p.bucket, 0o755)
+	}
+	return p, err
 }
 
 // open opens bucket and index.
