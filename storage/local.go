@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"runtime"
 	"time"
 )
@@ -35,7 +36,7 @@ type Local struct {
 // OpenLocal opens the bucket in dir, makes the directory if it is not there,
 // and removes what crashed writers left behind more than a day ago.
 func OpenLocal(dir string) (*Local, error) {
-	if err := os.MkdirAll(dir, dirMode); err != nil {
+	if err := makeDir(dir); err != nil {
 		return nil, fmt.Errorf("open storage: %w", err)
 	}
 	root, err := os.OpenRoot(dir)
@@ -48,6 +49,31 @@ func OpenLocal(dir string) (*Local, error) {
 		return nil, fmt.Errorf("open storage %s: %w", dir, err)
 	}
 	return l, nil
+}
+
+// makeDir makes a directory and those above it, and their names durable: what is
+// stored in it later is no safer than the way to it.
+func makeDir(dir string) error {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	var parents []string // of what is not there yet
+	for d := dir; ; d = filepath.Dir(d) {
+		if _, err := os.Stat(d); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		parents = append(parents, filepath.Dir(d))
+	}
+	if err := os.MkdirAll(dir, dirMode); err != nil {
+		return err
+	}
+	for _, p := range parents {
+		if err := syncDir(os.Open, p); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // cleanTemp removes old temporary files. Young ones may be another process's.
@@ -220,7 +246,7 @@ func (l *Local) same(ctx context.Context, key string, opts CreateOptions) error 
 // and not yet synced.
 func (l *Local) syncParents(key string) error {
 	for dir := path.Dir(key); ; dir = path.Dir(dir) {
-		if err := l.syncDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := syncDir(l.root.Open, dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return cause(err)
 		}
 		if dir == "." {
@@ -229,11 +255,12 @@ func (l *Local) syncParents(key string) error {
 	}
 }
 
-func (l *Local) syncDir(dir string) error {
+// syncDir makes the names in a directory durable.
+func syncDir(open func(name string) (*os.File, error), dir string) error {
 	if runtime.GOOS == "windows" { // which has no such thing
 		return nil
 	}
-	d, err := l.root.Open(dir)
+	d, err := open(dir)
 	if err != nil {
 		return err
 	}
@@ -250,7 +277,7 @@ func (l *Local) Delete(ctx context.Context, key string) error {
 	if err := l.root.Remove(key); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("delete object %s: %w", key, cause(err))
 	}
-	if err := l.syncDir(l.prune(path.Dir(key))); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := syncDir(l.root.Open, l.prune(path.Dir(key))); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("delete object %s: %w", key, cause(err))
 	}
 	return nil

@@ -74,12 +74,13 @@ func TestLocalCrash(t *testing.T) {
 }
 
 func TestLocalModes(t *testing.T) {
-	dir := t.TempDir()
+	dir := filepath.Join(t.TempDir(), "made", "by", "open")
 	b := openLocal(t, dir)
 	if err := create(t.Context(), b, key, "x"); err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]fs.FileMode{
+		".": fs.ModeDir | 0o755, "../..": fs.ModeDir | 0o755,
 		key: 0o644, filepath.Dir(key): fs.ModeDir | 0o755, "artifacts": fs.ModeDir | 0o755,
 	} {
 		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Mode() != want {
