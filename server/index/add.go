@@ -12,9 +12,6 @@ import (
 	"vitrine"
 )
 
-// MaxSignatureSize is the most bytes that a record's signature may have.
-const MaxSignatureSize = 16 << 10
-
 // An Entry is a started.json or a build.json as it is stored, and what is
 // stored as its signature: nothing, where there is none.
 type Entry struct {
@@ -26,20 +23,20 @@ type Entry struct {
 // [fs.ErrExist].
 var ErrDuplicate = fmt.Errorf("another build of that uuid is in the history: %w", fs.ErrExist)
 
-// Add puts a record into the index. A build.json takes the place of the
-// started.json of its build, never the other way round, and what is there
-// already changes nothing. Of records with one uuid and different starts the
-// earlier start counts, whichever came first, so that an index filled anew says
-// the same; the other is refused with [ErrDuplicate].
+// Add puts a record into the index. Of records with one uuid a build.json counts
+// before a started.json, then the earlier start, whichever came first, so that
+// an index filled anew says the same. One that does not count is refused with
+// [ErrDuplicate]; the started.json of the build.json that is there, and what is
+// there already, change nothing.
 // A record that is not acceptable is an error that wraps [vitrine.ErrRecord].
 func (x *Index) Add(ctx context.Context, e Entry) error {
 	r, err := x.parse(e)
 	if err != nil {
 		return fmt.Errorf("add to index: %w", err)
 	}
-	_, problems, err := x.addAll(ctx, []parsed{{r, e}})
-	if err == nil && len(problems) > 0 {
-		err = problems[0]
+	_, duplicates, err := x.addAll(ctx, []parsed{{r, e}})
+	if err == nil && len(duplicates) > 0 {
+		err = fmt.Errorf("build %s: %w", r.UUID, ErrDuplicate)
 	}
 	if err != nil {
 		return fmt.Errorf("add to index: %w", err)
@@ -53,8 +50,8 @@ type parsed struct {
 }
 
 func (x *Index) parse(e Entry) (*vitrine.Record, error) {
-	if len(e.Signature) > MaxSignatureSize {
-		return nil, fmt.Errorf("%w: a signature of %d bytes, more than %d", vitrine.ErrRecord, len(e.Signature), MaxSignatureSize)
+	if len(e.Signature) > vitrine.MaxSignatureSize {
+		return nil, fmt.Errorf("%w: a signature of %d bytes, more than %d", vitrine.ErrRecord, len(e.Signature), vitrine.MaxSignatureSize)
 	}
 	r, err := vitrine.ParseRecord(e.Record)
 	if err != nil {
@@ -66,9 +63,9 @@ func (x *Index) parse(e Entry) (*vitrine.Record, error) {
 	return r, nil
 }
 
-// addAll adds records in one transaction. A duplicate is a problem of its own
-// and stops nothing.
-func (x *Index) addAll(ctx context.Context, list []parsed) (added int, problems []error, err error) {
+// addAll adds records in one transaction, and returns those that are refused as
+// duplicates.
+func (x *Index) addAll(ctx context.Context, list []parsed) (added int, duplicates []*vitrine.Record, err error) {
 	tx, err := x.write.BeginTx(ctx, nil)
 	if err != nil {
 		return 0, nil, err
@@ -81,14 +78,14 @@ func (x *Index) addAll(ctx context.Context, list []parsed) (added int, problems 
 		changed, err := x.add(ctx, tx, p)
 		switch {
 		case err == ErrDuplicate:
-			problems = append(problems, fmt.Errorf("build %s: %w", p.record.UUID, err))
+			duplicates = append(duplicates, p.record)
 		case err != nil:
 			return 0, nil, err
 		case changed:
 			added++
 		}
 	}
-	return added, problems, tx.Commit()
+	return added, duplicates, tx.Commit()
 }
 
 func (x *Index) add(ctx context.Context, tx *sql.Tx, p parsed) (changed bool, err error) {
@@ -96,17 +93,22 @@ func (x *Index) add(ctx context.Context, tx *sql.Tx, p parsed) (changed bool, er
 	uuid := unhex(r.UUID)
 	var id, start, ended int64
 	err = tx.QueryRowContext(ctx, "SELECT id, start, ended FROM builds WHERE uuid = ?", uuid).Scan(&id, &start, &ended)
+	finished, later := ended != 0, r.StartTime.Unix()-start
 	switch {
 	case err == sql.ErrNoRows:
 		id = 0
 	case err != nil:
 		return false, err
-	case r.StartTime.Unix() > start:
-		return false, ErrDuplicate
-	case r.StartTime.Unix() < start, ended == 0 && !r.IsStarted():
-		// takes the place
-	case ended != 0 && r.IsStarted():
+	case finished && r.IsStarted() && later == 0: // what began the build
 		return false, nil
+	case finished && r.IsStarted():
+		return false, ErrDuplicate
+	case !finished && !r.IsStarted():
+		// takes the place
+	case later > 0:
+		return false, ErrDuplicate
+	case later < 0:
+		// takes the place
 	default:
 		var there []byte
 		if err := tx.QueryRowContext(ctx, "SELECT record FROM records WHERE build = ?", id).Scan(&there); err != nil {

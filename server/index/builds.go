@@ -148,28 +148,57 @@ func (x *Index) state(r *vitrine.Record) vitrine.State {
 	return vitrine.Running
 }
 
-// Build returns the whole record of a build, and what is stored of it. A build
-// that is not in the index is [fs.ErrNotExist].
+// Build returns the whole record of a build, and what is stored of it; callers
+// share both and must not change them. A build that is not in the index is
+// [fs.ErrNotExist].
 func (x *Index) Build(ctx context.Context, uuid string) (vitrine.Build, Entry, error) {
-	var e Entry
-	missing := fmt.Errorf("build %.60q: %w", uuid, fs.ErrNotExist)
 	if !vitrine.ValidUUID(uuid) {
-		return vitrine.Build{}, e, missing
+		return vitrine.Build{}, Entry{}, fmt.Errorf("build %.60q: %w", uuid, fs.ErrNotExist)
 	}
-	err := x.read.QueryRowContext(ctx, "SELECT record, signature FROM records JOIN builds ON builds.id = build WHERE uuid = ?",
-		unhex(uuid)).Scan(&e.Record, &e.Signature)
+	p, err := x.record(ctx, uuid)
 	if err == sql.ErrNoRows {
-		return vitrine.Build{}, e, missing
-	} else if err != nil {
-		return vitrine.Build{}, e, fmt.Errorf("build %s: %w", uuid, err)
+		err = fs.ErrNotExist
 	}
-	r, err := vitrine.ParseRecord(e.Record)
 	if err != nil {
-		return vitrine.Build{}, e, fmt.Errorf("build %s in the index: %w", uuid, err)
+		return vitrine.Build{}, Entry{}, fmt.Errorf("build %s: %w", uuid, err)
 	}
-	b := vitrine.Build{Record: *r, ID: r.ID(), State: x.state(r)}
-	b.Sealed, b.Public, b.Bytes = count(r)
-	return b, e, nil
+	b := vitrine.Build{Record: *p.record, ID: p.record.ID(), State: x.state(p.record)}
+	b.Sealed, b.Public, b.Bytes = count(p.record)
+	return b, p.entry, nil
+}
+
+// record returns what is stored of a build, parsed; [sql.ErrNoRows], if nothing is.
+func (x *Index) record(ctx context.Context, uuid string) (parsed, error) {
+	v := version{uuid: uuid}
+	var size int
+	err := x.read.QueryRowContext(ctx, `SELECT start, ended, length(record) FROM builds JOIN records ON build = builds.id
+		WHERE uuid = ?`, unhex(uuid)).Scan(&v.start, &v.ended, &size)
+	if err != nil {
+		return parsed{}, err
+	}
+	if size > bigRecord {
+		if p, ok := x.big.get(v); ok {
+			return p, nil
+		}
+		x.big.parsing.Lock()
+		defer x.big.parsing.Unlock()
+		if p, ok := x.big.get(v); ok { // who held the lock may have wanted the same
+			return p, nil
+		}
+	}
+	var p parsed
+	err = x.read.QueryRowContext(ctx, `SELECT start, ended, record, signature FROM builds JOIN records ON build = builds.id
+		WHERE uuid = ?`, unhex(uuid)).Scan(&v.start, &v.ended, &p.entry.Record, &p.entry.Signature)
+	if err != nil {
+		return parsed{}, err
+	}
+	if p.record, err = vitrine.ParseRecord(p.entry.Record); err != nil {
+		return parsed{}, fmt.Errorf("in the index: %w", err)
+	}
+	if size > bigRecord {
+		x.big.put(v, p)
+	}
+	return p, nil
 }
 
 // Buildset returns the builds of a buildset, oldest first, at most [MaxLimit]

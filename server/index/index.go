@@ -18,6 +18,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"modernc.org/sqlite"
@@ -31,7 +32,7 @@ var schema string
 
 const (
 	applicationID = 0x76697472 // "vitr", in the file's header: it is ours to delete
-	schemaVersion = 1
+	schemaVersion = 2
 
 	readers    = 4                // connections that read at once
 	checkTime  = 2 * time.Second  // that opening may spend on looking for damage
@@ -54,20 +55,22 @@ type Options struct {
 type Index struct {
 	tenant    string
 	lostAfter time.Duration
-	rebuilt   bool
+	whole     atomic.Bool // see schema.sql
 
 	write   *sql.DB // one connection: SQLite has one writer anyway
 	read    *sql.DB
 	catalog catalog
+	broken  broken
+	big     big
 }
 
 // errUnusable says that a file can't be used as the index and may be replaced.
 var errUnusable = errors.New("not a usable index")
 
 // Open opens the index in the file at path. Where there is none, or one of
-// another version or tenant, or a damaged one, it makes an empty one; then
-// [Index.Rebuilt] is true and all of the bucket must be synced. A file that is
-// no index at all is kept, with ".old" added to its name.
+// another version or tenant, or a damaged one, it makes an empty one, which
+// [Index.Rebuilt] reports. A file that is no index at all is kept, with ".old"
+// added to its name.
 func Open(ctx context.Context, path string, o Options) (*Index, error) {
 	if !vitrine.ValidName(o.Tenant) {
 		return nil, fmt.Errorf("open index: tenant %q is not a name (lower-case letters, digits and . _ -)", o.Tenant)
@@ -123,11 +126,12 @@ func open(ctx context.Context, path string, o Options) (*Index, error) {
 	case err == nil && !info.Mode().IsRegular():
 		return nil, errors.New("not a regular file")
 	}
-	x := &Index{tenant: o.Tenant, lostAfter: o.LostAfter, rebuilt: err != nil || info.Size() == 0}
+	empty := err != nil || info.Size() == 0
+	x := &Index{tenant: o.Tenant, lostAfter: o.LostAfter}
 	if x.write, err = connect(path, 1, writeCache, "journal_mode(WAL)", "synchronous(NORMAL)"); err != nil {
 		return nil, err
 	}
-	if x.rebuilt {
+	if empty {
 		err = x.create(ctx)
 	} else {
 		err = x.check(ctx)
@@ -198,7 +202,9 @@ func (x *Index) check(ctx context.Context) error {
 		return fmt.Errorf("%w: version %d, want %d", errUnusable, version, schemaVersion)
 	}
 	var tenant string
-	err = x.write.QueryRowContext(ctx, "SELECT name FROM tenant").Scan(&tenant)
+	var whole bool
+	err = x.write.QueryRowContext(ctx, "SELECT name, whole FROM tenant").Scan(&tenant, &whole)
+	x.whole.Store(whole)
 	if err == nil && tenant == x.tenant {
 		// As much of the file as there is time for: all of one of some hundred
 		// megabytes. Damage beyond that is an error when it is met.
@@ -230,9 +236,22 @@ func damaged(err error) bool {
 	return code == sqlite3.SQLITE_NOTADB || code == sqlite3.SQLITE_CORRUPT || code == sqlite3.SQLITE_ERROR
 }
 
-// Rebuilt reports whether Open made an empty index, which a sync of the whole
-// bucket has to fill.
-func (x *Index) Rebuilt() bool { return x.rebuilt }
+// Rebuilt reports whether the index was made anew and is still to be filled: no
+// sync of all builds has ended without an error since, in this process or in
+// one before it.
+func (x *Index) Rebuilt() bool { return !x.whole.Load() }
+
+// markWhole notes that the index holds all that the bucket does.
+func (x *Index) markWhole(ctx context.Context) error {
+	if x.whole.Load() {
+		return nil
+	}
+	if _, err := x.write.ExecContext(ctx, "UPDATE tenant SET whole = 1"); err != nil {
+		return err
+	}
+	x.whole.Store(true)
+	return nil
+}
 
 // Close closes the index. The last process to do so leaves one file.
 func (x *Index) Close() error {

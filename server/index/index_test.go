@@ -188,6 +188,75 @@ func TestRebuild(t *testing.T) {
 	}
 }
 
+// Of records with one uuid the same one counts in whatever order they come: a
+// finished one, then the one that started first.
+func TestDuplicates(t *testing.T) {
+	t.Parallel()
+	on := func(days int) *vitrine.Record {
+		return record(1, func(r *vitrine.Record) { r.StartTime = now.AddDate(0, 0, days); r.EndTime = r.StartTime })
+	}
+	for name, test := range map[string]struct {
+		records []*vitrine.Record
+		want    *vitrine.Record
+	}{
+		"two that run":           {[]*vitrine.Record{started(on(-1)), started(on(-2))}, started(on(-2))},
+		"two that ended":         {[]*vitrine.Record{on(-1), on(-2)}, on(-2)},
+		"an earlier one runs":    {[]*vitrine.Record{on(-1), started(on(-2))}, on(-1)},
+		"a later one runs":       {[]*vitrine.Record{on(-2), started(on(-1))}, on(-2)},
+		"two whole, and one not": {[]*vitrine.Record{on(0), started(on(0)), on(-1), started(on(-2))}, on(-1)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			bucket := storage.NewMemory()
+			for _, r := range test.records {
+				publish(t, bucket, r)
+			}
+			check := func(x *index.Index, after string) {
+				t.Helper()
+				_, e, err := x.Build(t.Context(), test.want.UUID)
+				if err != nil || !bytes.Equal(e.Record, entry(t, test.want).Record) {
+					t.Errorf("%s: %s, %v", after, e.Record, err)
+				}
+				page, err := x.Builds(t.Context(), index.Query{})
+				if err != nil || len(page.Builds) != 1 || page.Builds[0].ID != test.want.ID() || page.Builds[0].Result != test.want.Result {
+					t.Errorf("%s, listed: %+v, %v", after, page.Builds, err)
+				}
+			}
+			again := open(t, filepath.Join(t.TempDir(), "again.sqlite"))
+			syncAll(t, again, bucket)
+			check(again, "filled anew")
+			for _, list := range orders(test.records) {
+				x := open(t, filepath.Join(t.TempDir(), "index.sqlite"))
+				said := "added"
+				for _, r := range list {
+					err := x.Add(t.Context(), entry(t, r))
+					if err != nil && (!errors.Is(err, index.ErrDuplicate) || !errors.Is(err, fs.ErrExist)) {
+						t.Fatal(err)
+					}
+					said += fmt.Sprintf(" %s %q (%v)", r.StartTime.Format(time.DateOnly), r.Result, err)
+				}
+				check(x, said)
+				syncAll(t, x, bucket)
+				check(x, said+", then synced")
+				x.Close()
+			}
+		})
+	}
+}
+
+// orders are all orders of a list.
+func orders[T any](list []T) (all [][]T) {
+	if len(list) == 0 {
+		return [][]T{nil}
+	}
+	for i := range list {
+		for _, rest := range orders(slices.Concat(list[:i], list[i+1:])) {
+			all = append(all, append(rest, list[i]))
+		}
+	}
+	return all
+}
+
 func diff(a, b string) string {
 	x, y := strings.Split(a, "\n"), strings.Split(b, "\n")
 	for i := range min(len(x), len(y)) {
@@ -248,7 +317,7 @@ func TestAdd(t *testing.T) {
 		"of another tenant":  {entry(t, &foreign), vitrine.ErrRecord},
 		"not a record":       {index.Entry{Record: []byte("{}")}, vitrine.ErrRecord},
 		"nothing":            {index.Entry{}, vitrine.ErrRecord},
-		"a big signature":    {index.Entry{Record: want.Record, Signature: make([]byte, index.MaxSignatureSize+1)}, vitrine.ErrRecord},
+		"a big signature":    {index.Entry{Record: want.Record, Signature: make([]byte, vitrine.MaxSignatureSize+1)}, vitrine.ErrRecord},
 		"not the one form":   {index.Entry{Record: append(slices.Clone(want.Record), '\n')}, vitrine.ErrRecord},
 		"a big non-document": {index.Entry{Record: bytes.Repeat([]byte("["), vitrine.MaxRecordSize+1)}, vitrine.ErrRecord},
 	} {
@@ -335,7 +404,7 @@ func TestSyncPassesOver(t *testing.T) {
 	}
 	big := record(5)
 	put(t, bucket, vitrine.RecordKey(big.StartTime, big.UUID), entry(t, big).Record)
-	put(t, bucket, vitrine.SignatureKey(vitrine.RecordKey(big.StartTime, big.UUID)), make([]byte, index.MaxSignatureSize+1))
+	put(t, bucket, vitrine.SignatureKey(vitrine.RecordKey(big.StartTime, big.UUID)), make([]byte, vitrine.MaxSignatureSize+1))
 	// No record at all, only what would stand beside one; and one without a signature.
 	put(t, bucket, vitrine.SignatureKey(vitrine.RecordKey(now, strings.Repeat("b", 32))), []byte("x"))
 	put(t, bucket, vitrine.ArtifactKey(good.UUID, "job-output.txt.zst.age"), []byte("x"))
@@ -359,6 +428,15 @@ func TestSyncPassesOver(t *testing.T) {
 	}
 	if _, e, err := x.Build(t.Context(), unsigned.UUID); err != nil || len(e.Signature) > 0 {
 		t.Errorf("the unsigned build: %q, %v", e.Signature, err)
+	}
+	// What is broken stays so, and is not looked at again.
+	publish(t, bucket, record(1, func(r *vitrine.Record) { r.EndTime = now.AddDate(0, 0, 1); r.StartTime = r.EndTime }))
+	if r := syncAll(t, x, bucket); r.Added != 0 || r.Builds != 3 || len(r.Problems) != 1 || !strings.HasPrefix(r.Problems[0], vitrine.RecordsPrefix) {
+		t.Errorf("sync of a duplicate: %+v", r)
+	}
+	counting := &counter{Reader: bucket}
+	if r := syncAll(t, x, counting); r.Added != 0 || r.Builds != 3 || len(r.Problems) > 0 || counting.opened > 0 {
+		t.Errorf("last sync: %+v, opened %d objects", r, counting.opened)
 	}
 }
 

@@ -67,4 +67,9 @@ CREATE TABLE records (
   signature BLOB NOT NULL -- empty: none
 ) STRICT;
 
-CREATE TABLE tenant (name TEXT NOT NULL) STRICT;
+-- One row: whose records these are, and whether a sync of all of the bucket has
+-- ended well. Until then old builds may be missing, whatever is there.
+CREATE TABLE tenant (
+  name  TEXT NOT NULL,
+  whole INTEGER NOT NULL DEFAULT 0
+) STRICT;

@@ -29,16 +29,21 @@ var firstDay = time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // A Report says what a sync found.
 type Report struct {
-	Builds   int      // builds in the bucket, on the days that were looked at
-	Added    int      // records that the index did not have
-	Problems []string // records that were passed over, and why; at most some hundred
+	Builds int // builds in the bucket, on the days that were looked at
+	Added  int // records that the index did not have
+	// Problems are the records that were passed over, and why; at most some
+	// hundred. A broken one is read and reported once, then ignored as long as
+	// the index is open.
+	Problems []string
 }
 
 // Sync adds the records in a bucket that the index does not have, of builds
-// that began on since's day in UTC or later; of all builds, if since is zero. A
-// record that is broken, or that can't be read now, is reported and stops
-// nothing; a bucket that can't be listed does. What is there already costs only
-// the listing.
+// that began on since's day in UTC or later; of all builds, if since is zero.
+// What is there already costs only the listing.
+//
+// A record that is broken is reported and stops nothing. One that can't be read
+// now stops nothing either, but then the sync ends in an error, as it must be
+// tried again. A bucket that can't be listed ends it where it is.
 func (x *Index) Sync(ctx context.Context, from storage.Reader, since time.Time) (Report, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -65,6 +70,12 @@ func (x *Index) Sync(ctx context.Context, from storage.Reader, since time.Time) 
 	if err == nil {
 		err = context.Cause(ctx)
 	}
+	if err == nil && s.unread > 0 {
+		err = fmt.Errorf("records that can't be read now: %d, such as %s", s.unread, s.example)
+	}
+	if err == nil && since.IsZero() {
+		err = x.markWhole(ctx)
+	}
 	if s.more > 0 {
 		s.report.Problems = append(s.report.Problems, fmt.Sprintf("and %d more", s.more))
 	}
@@ -83,9 +94,11 @@ type syncer struct {
 
 	big sync.Mutex // held to parse a big record
 
-	mu     sync.Mutex
-	report Report
-	more   int // problems beyond those in the report
+	mu      sync.Mutex
+	report  Report
+	more    int    // problems beyond those in the report
+	unread  int    // records that can't be read now
+	example string // one of them, and why
 }
 
 // A found build is one whose records the index does not have, or not the last.
@@ -126,7 +139,7 @@ func (s *syncer) listPrefix(ctx context.Context, prefix string) error {
 		ended, known := have[f.uuid]
 		f.known = known
 		if known && (ended || f.record < 0) {
-			s.count()
+			s.count(1)
 			return nil
 		}
 		select {
@@ -140,9 +153,12 @@ func (s *syncer) listPrefix(ctx context.Context, prefix string) error {
 		if err != nil {
 			return err
 		}
+		if s.x.broken.has(o.Key) {
+			continue
+		}
 		key, err := vitrine.ParseKey(o.Key)
 		if err != nil {
-			s.problem("%v", err)
+			s.passOver(o.Key, err)
 			continue
 		}
 		if key.UUID != f.uuid || !key.Day.Equal(f.day) {
@@ -189,14 +205,12 @@ func (x *Index) endedOn(ctx context.Context, day time.Time) (map[string]bool, er
 // readBuild reads the record that says most about a build.
 func (s *syncer) readBuild(ctx context.Context, f found) {
 	started, record := f.dayKeys()
-	ok := f.known
-	if f.record >= 0 && s.readRecord(ctx, f, record, f.record) {
-		ok = true
-	} else if f.started >= 0 && !f.known {
-		ok = s.readRecord(ctx, f, started, f.started)
-	}
-	if ok {
-		s.count()
+	switch {
+	case f.record >= 0 && s.readRecord(ctx, f, record, f.record):
+	case f.known:
+		s.count(1)
+	case f.started >= 0:
+		s.readRecord(ctx, f, started, f.started)
 	}
 }
 
@@ -211,22 +225,26 @@ func (s *syncer) readRecord(ctx context.Context, f found, key string, size int64
 		defer s.big.Unlock()
 	}
 	p, err := s.parse(ctx, f, key)
-	if ctx.Err() != nil {
-		return false // which Sync itself reports
+	switch {
+	case ctx.Err() != nil: // which Sync itself reports
+	case err == nil:
+		s.read <- p
+		return true
+	case errors.Is(err, vitrine.ErrRecord):
+		s.passOver(key, err)
+	case errors.Is(err, fs.ErrNotExist): // deleted since it was listed
+		s.problem(key, err)
+	default:
+		s.retryLater(key, err)
 	}
-	if err != nil {
-		s.problem("%s: %v", key, err)
-		return false
-	}
-	s.read <- p
-	return true
+	return false
 }
 
 func (s *syncer) parse(ctx context.Context, f found, key string) (p parsed, err error) {
 	if p.entry.Record, err = s.readAll(ctx, key, vitrine.MaxRecordSize); err != nil {
 		return p, err
 	}
-	p.entry.Signature, err = s.readAll(ctx, vitrine.SignatureKey(key), MaxSignatureSize)
+	p.entry.Signature, err = s.readAll(ctx, vitrine.SignatureKey(key), vitrine.MaxSignatureSize)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) { // unsigned is for others to judge
 		return p, err
 	}
@@ -235,8 +253,8 @@ func (s *syncer) parse(ctx context.Context, f found, key string) (p parsed, err 
 	}
 	started, record := found{day: p.record.StartTime, uuid: p.record.UUID}.dayKeys()
 	if p.record.IsStarted() && key != started || !p.record.IsStarted() && key != record {
-		return p, fmt.Errorf("is the record of another build or state: uuid %s, start %s, result %q",
-			p.record.UUID, p.record.StartTime.Format(time.RFC3339), p.record.Result)
+		return p, fmt.Errorf("%w: it is that of another build or state: uuid %s, start %s, result %q",
+			vitrine.ErrRecord, p.record.UUID, p.record.StartTime.Format(time.RFC3339), p.record.Result)
 	}
 	return p, nil
 }
@@ -249,7 +267,7 @@ func (s *syncer) readAll(ctx context.Context, key string, limit int64) ([]byte, 
 	defer r.Close()
 	b, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err == nil && int64(len(b)) > limit {
-		err = fmt.Errorf("more than %d bytes", limit)
+		err = fmt.Errorf("%w: more than %d bytes", vitrine.ErrRecord, limit)
 	}
 	return b, err
 }
@@ -264,15 +282,20 @@ func (s *syncer) addAll(ctx context.Context, stop func()) error {
 		if len(batch) == 0 {
 			return
 		}
-		added, problems, err := s.x.addAll(ctx, batch)
+		added, duplicates, err := s.x.addAll(ctx, batch)
 		if err != nil {
 			failed = err
 			stop()
 			return
 		}
-		for _, p := range problems {
-			s.problem("%v", p)
+		for _, r := range duplicates {
+			started, record := found{day: r.StartTime, uuid: r.UUID}.dayKeys()
+			if r.IsStarted() {
+				record = started
+			}
+			s.passOver(record, ErrDuplicate)
 		}
+		s.count(len(batch) - len(duplicates))
 		s.report.Added += added
 		clear(batch)
 		batch, size = batch[:0], 0
@@ -292,22 +315,44 @@ func (s *syncer) addAll(ctx context.Context, stop func()) error {
 	return failed
 }
 
-func (s *syncer) count() {
+func (s *syncer) count(n int) {
 	s.mu.Lock()
-	s.report.Builds++
+	s.report.Builds += n
 	s.mu.Unlock()
 }
 
-func (s *syncer) problem(format string, a ...any) {
-	text := fmt.Sprintf(format, a...)
-	if len(text) > maxProblem {
-		text = text[:maxProblem] + "…"
-	}
+// passOver reports what holds no record for this index, and never will.
+func (s *syncer) passOver(key string, err error) {
+	s.x.broken.add(key)
+	s.problem(key, err)
+}
+
+func (s *syncer) problem(key string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.report.Problems) < maxProblems {
-		s.report.Problems = append(s.report.Problems, text)
+		s.report.Problems = append(s.report.Problems, describe(key, err))
 	} else {
 		s.more++
 	}
+}
+
+// retryLater notes a record that the store does not give out now. The example
+// is that of the first key: from one sync to the next the same.
+func (s *syncer) retryLater(key string, err error) {
+	text := describe(key, err)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.unread == 0 || text < s.example {
+		s.example = text
+	}
+	s.unread++
+}
+
+func describe(key string, err error) string {
+	text := fmt.Sprintf("%s: %v", key, err)
+	if len(text) > maxProblem {
+		text = text[:maxProblem] + "…"
+	}
+	return text
 }
