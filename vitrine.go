@@ -28,6 +28,10 @@ const (
 // signature takes less than 600.
 const MaxSignatureSize = 8 << 10
 
+// MaxBuildAge is how long after its start a build may still be published: a
+// runner keeps what a dead server could not take.
+const MaxBuildAge = 7 * 24 * time.Hour
+
 // Namespaces of the SSHSIG signatures (OpenSSH PROTOCOL.sshsig, "namespace").
 const (
 	// RecordNamespace is that of the signature beside a record in the bucket.

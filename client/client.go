@@ -32,6 +32,9 @@ type Client struct {
 	// RetryFor is how long, in sum, to wait between tries of a request while its
 	// failure is one that may pass. New sets five seconds.
 	RetryFor time.Duration
+	// StallAfter is how long an answer may pause before it counts as broken off.
+	// New sets half a minute.
+	StallAfter time.Duration
 
 	base   *url.URL // of the server, without a trailing slash
 	tenant string
@@ -54,7 +57,7 @@ func New(server, tenant string) (*Client, error) {
 	transport.MaxIdleConnsPerHost = 16
 	// Transparent decompression would hide what was sent.
 	transport.DisableCompression = true
-	return &Client{RetryFor: 5 * time.Second, base: u, tenant: tenant, http: &http.Client{Transport: transport}}, nil
+	return &Client{RetryFor: 5 * time.Second, StallAfter: 30 * time.Second, base: u, tenant: tenant, http: &http.Client{Transport: transport}}, nil
 }
 
 // BuildURL is the address of a build's page.

@@ -264,3 +264,23 @@ func TestResume(t *testing.T) {
 		}
 	}
 }
+
+// A server that stops in the middle of an answer does not hold its client.
+func TestStall(t *testing.T) {
+	done := make(chan struct{})
+	t.Cleanup(func() { close(done) })
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, `{"builds":[`)
+		http.NewResponseController(w).Flush()
+		select {
+		case <-done:
+		case <-r.Context().Done():
+		}
+	})
+	c.StallAfter = 50 * time.Millisecond
+	start := time.Now()
+	_, err := c.Builds(context.Background(), nil)
+	if err == nil || !strings.Contains(err.Error(), "stopped in the middle") || time.Since(start) > 5*time.Second {
+		t.Fatalf("error %v after %s", err, time.Since(start))
+	}
+}

@@ -106,8 +106,10 @@ func (c *Client) once(ctx context.Context, method, address string, header http.H
 			reader = http.NoBody
 		}
 	}
+	ctx, cancel := context.WithCancelCause(ctx)
 	req, err := http.NewRequestWithContext(ctx, method, address, reader)
 	if err != nil {
+		cancel(nil)
 		return nil, err
 	}
 	if header != nil {
@@ -117,6 +119,7 @@ func (c *Client) once(ctx context.Context, method, address string, header http.H
 	req.Header.Set("User-Agent", "vitrine")
 	resp, err := c.http.Do(req)
 	if err != nil {
+		cancel(nil)
 		// *url.Error prints the whole address, which may carry a signature.
 		var withURL *url.Error
 		if errors.As(err, &withURL) {
@@ -124,11 +127,37 @@ func (c *Client) once(ctx context.Context, method, address string, header http.H
 		}
 		return nil, fmt.Errorf("%s: %w", c.base.Host, err)
 	}
+	resp.Body = &impatientBody{resp.Body, ctx, cancel, c.StallAfter}
 	if resp.StatusCode >= 300 {
 		defer resp.Body.Close()
 		return nil, statusError(resp)
 	}
 	return resp, nil
+}
+
+var errStalled = errors.New("the server stopped in the middle of its answer")
+
+// An impatientBody gives an answer up that pauses for too long.
+type impatientBody struct {
+	io.ReadCloser
+	ctx    context.Context // of the request
+	cancel context.CancelCauseFunc
+	pause  time.Duration
+}
+
+func (b *impatientBody) Read(p []byte) (int, error) {
+	timer := time.AfterFunc(b.pause, func() { b.cancel(errStalled) })
+	n, err := b.ReadCloser.Read(p)
+	timer.Stop()
+	if err != nil && errors.Is(context.Cause(b.ctx), errStalled) {
+		err = errStalled
+	}
+	return n, err
+}
+
+func (b *impatientBody) Close() error {
+	defer b.cancel(nil)
+	return b.ReadCloser.Close()
 }
 
 // A loan is a body lent to the transport, which goes on reading when the answer

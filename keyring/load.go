@@ -260,13 +260,22 @@ func (l *loader) class(s *serviceFile) {
 			l.errorf(s.file.path, s.readerLine(l.k, name), "%s has no post-quantum key, and %s nothing else: %s", name, some(noClassic), mixed)
 		}
 	}
-	count := 0
+	count, usable := 0, 0
 	for _, name := range l.k.readers(s.Service) {
+		fits := 0
 		for _, k := range l.k.People[name].Keys {
 			if k.Class() == s.Class {
 				count++
+				if !k.Expired(l.now) {
+					fits = 1
+				}
 			}
 		}
+		usable += fits
+	}
+	if usable < s.MinReaders && l.errors == 0 {
+		l.warnf(s.file.path, s.at["readers"], "nothing can be published: %d of %d readers have a key that has not expired, and min_readers is %d",
+			usable, len(l.k.readers(s.Service)), s.MinReaders)
 	}
 	if count > vitrine.MaxReaders {
 		l.errorf(s.file.path, s.at["readers"], "%d recipients, more than %d", count, vitrine.MaxReaders)

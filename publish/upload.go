@@ -34,9 +34,9 @@ func (e *KeptError) Error() string {
 	what := fmt.Sprintf("build %s is not published: %v", e.UUID, e.Err)
 	switch {
 	case errors.Is(e.Err, fs.ErrExist):
-		return what + "\n  another build of that uuid, or other bytes of this one, are stored already: publish it under another uuid; what was to be sent is kept in " + e.Dir
+		return what + "\n  another build of that uuid, or other bytes of this one, are stored already: publish it under another uuid; what was to be sent is kept in " + e.Dir + ", which can be removed"
 	case e.Signed:
-		return what + "\n  it is kept, sealed and signed, in " + e.Dir + "; once that is mended, vitrine publish --resume sends it"
+		return what + "\n  it is kept, sealed and signed, in " + e.Dir + "; once that is mended, vitrine publish --resume sends it; remove the directory to give it up"
 	default:
 		return what + "\n  what is sealed of it is kept in " + e.Dir + "; publishing its files again with --uuid " + e.UUID + " goes on with it"
 	}

@@ -20,11 +20,7 @@ func (s *Server) apiBuilds(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	answer := vitrine.BuildPage{Builds: list.Builds, Older: list.Older, Newer: list.Newer}
-	if answer.Builds == nil {
-		answer.Builds = []vitrine.Build{}
-	}
-	return c.JSON(http.StatusOK, answer)
+	return c.JSON(http.StatusOK, vitrine.BuildPage{Builds: withLists(list.Builds...), Older: list.Older, Newer: list.Newer})
 }
 
 // apiBuild is GET …/builds/UUID: one build with readers and artifacts.
@@ -33,7 +29,7 @@ func (s *Server) apiBuild(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, b)
+	return c.JSON(http.StatusOK, withLists(b)[0])
 }
 
 // apiBuildset is GET …/buildsets/UUID: the builds of one event, oldest first.
@@ -45,5 +41,24 @@ func (s *Server) apiBuildset(c echo.Context) error {
 	if len(builds) == 0 {
 		return refuse(http.StatusNotFound, "there is no buildset %q in the history", param(c, "uuid"))
 	}
-	return c.JSON(http.StatusOK, vitrine.BuildPage{Builds: builds})
+	return c.JSON(http.StatusOK, vitrine.BuildPage{Builds: withLists(builds...)})
+}
+
+// withLists gives every list of the builds a JSON form that is a list: programs
+// go through them without asking.
+func withLists(builds ...vitrine.Build) []vitrine.Build {
+	out := make([]vitrine.Build, len(builds))
+	for i, b := range builds {
+		if b.Readers == nil {
+			b.Readers = []vitrine.Reader{}
+		}
+		if b.SkippedReaders == nil {
+			b.SkippedReaders = []vitrine.SkippedReader{}
+		}
+		if b.Artifacts == nil {
+			b.Artifacts = []vitrine.Artifact{}
+		}
+		out[i] = b
+	}
+	return out
 }

@@ -108,8 +108,8 @@ func (s *Server) build(c echo.Context) error {
 	return s.page(c, http.StatusOK, p)
 }
 
-// signatureOf checks a build's signature anew: neither the index nor the bucket
-// is believed.
+// signatureOf checks the signature of the record that the page shows, anew each
+// time: the index is not believed.
 func (s *Server) signatureOf(c echo.Context, b vitrine.Build, entry index.Entry) web.Signature {
 	if len(entry.Signature) == 0 {
 		return web.Signature{State: web.Unsigned}

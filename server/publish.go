@@ -30,9 +30,6 @@ import (
 const (
 	// maxClockSkew is how far a runner's clock may be from the server's.
 	maxClockSkew = 5 * time.Minute
-	// maxSpoolAge is how long after its start a build may still be begun here: a
-	// runner keeps what a dead server could not take.
-	maxSpoolAge = 7 * 24 * time.Hour
 	// maxKeyringAge is how long a keyring commit may still be used after a later
 	// one replaced it.
 	maxKeyringAge = 24 * time.Hour
@@ -59,7 +56,7 @@ func (s *Server) beginBuild(c echo.Context) error {
 	if !record.IsStarted() {
 		return refuse(http.StatusUnprocessableEntity, "a build begins with a record that has no result")
 	}
-	keys, err := s.checkPublisher(record, request.SignedRecord)
+	keys, err := s.checkPublisher(ctx, record, request.SignedRecord)
 	if err != nil {
 		return err
 	}
@@ -74,7 +71,7 @@ func (s *Server) beginBuild(c echo.Context) error {
 		return fmt.Errorf("proof: %w", err)
 	}
 	if signer != record.Publisher {
-		return refuse(http.StatusForbidden, "the record is %s's and the proof %s's", record.Publisher, signer)
+		return refuse(http.StatusForbidden, "the record is signed by %s, the request by %s: send it with the key of %s", record.Publisher, signer, record.Publisher)
 	}
 	if err := s.checkStart(ctx, record, request.SignedRecord, now); err != nil {
 		return err
@@ -115,7 +112,7 @@ func (s *Server) takeUUID(ctx context.Context, record *vitrine.Record, signed vi
 // checkPublisher checks by the server's own keyring, as it is now, that the
 // record's publisher may publish this job and signed the record: what the
 // request claims counts for nothing. It returns the keys that may sign.
-func (s *Server) checkPublisher(record *vitrine.Record, signed vitrine.SignedRecord) (map[string][]ssh.PublicKey, error) {
+func (s *Server) checkPublisher(ctx context.Context, record *vitrine.Record, signed vitrine.SignedRecord) (map[string][]ssh.PublicKey, error) {
 	if record.Tenant != s.Tenant {
 		return nil, refuse(http.StatusForbidden, "this is tenant %s, the record is for %s", s.Tenant, record.Tenant)
 	}
@@ -123,6 +120,23 @@ func (s *Server) checkPublisher(record *vitrine.Record, signed vitrine.SignedRec
 	if err != nil {
 		return nil, err
 	}
+	keys, err := publisherKeys(k, record, signed)
+	if err != nil && record.Keyring.Commit != k.Commit && s.mayLookNow() {
+		// The runner's keyring may be newer than the server's last look.
+		s.note("keyring", s.refreshKeyring(ctx))
+		if k, err = s.keyringNow(); err == nil {
+			keys, err = publisherKeys(k, record, signed)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("by the keyring at %.12s: %w", k.Commit, err)
+	}
+	return keys, nil
+}
+
+// publisherKeys returns the keys that may sign for the record's service, one of
+// which did.
+func publisherKeys(k *keyring.Keyring, record *vitrine.Record, signed vitrine.SignedRecord) (map[string][]ssh.PublicKey, error) {
 	service, err := k.ServiceOf(record.JobName)
 	if err != nil {
 		return nil, err
@@ -137,12 +151,12 @@ func (s *Server) checkPublisher(record *vitrine.Record, signed vitrine.SignedRec
 // checkStart checks a started record against the clock and against the keyring
 // at the commit it names.
 func (s *Server) checkStart(ctx context.Context, record *vitrine.Record, signed vitrine.SignedRecord, now time.Time) error {
-	if record.StartTime.After(now.Add(maxClockSkew)) || record.StartTime.Before(now.Add(-maxSpoolAge)) {
+	if record.StartTime.After(now.Add(maxClockSkew)) || record.StartTime.Before(now.Add(-vitrine.MaxBuildAge)) {
 		return refuse(http.StatusForbidden, "start_time %s: a build is taken from %s after its start to %s before it (by this server's clock, %s)",
-			record.StartTime.Format(time.RFC3339), maxSpoolAge, maxClockSkew, now.UTC().Format(time.RFC3339))
+			record.StartTime.Format(time.RFC3339), vitrine.MaxBuildAge, maxClockSkew, now.UTC().Format(time.RFC3339))
 	}
 	k, err := s.Keyring.At(ctx, record.Keyring.Commit)
-	if errors.Is(err, keyring.ErrUnknownCommit) {
+	if errors.Is(err, keyring.ErrUnknownCommit) && s.mayLookNow() {
 		// It may be newer than the last look.
 		s.note("keyring", s.refreshKeyring(ctx))
 		k, err = s.Keyring.At(ctx, record.Keyring.Commit)
@@ -319,7 +333,7 @@ func (s *Server) commitBuild(c echo.Context) error {
 	if record.UUID != uuid || record.IsStarted() {
 		return refuse(http.StatusUnprocessableEntity, "not the final record of build %s", uuid)
 	}
-	if _, err := s.checkPublisher(record, signed); err != nil {
+	if _, err := s.checkPublisher(ctx, record, signed); err != nil {
 		return err
 	}
 	if err := s.checkSameBuild(ctx, record); err != nil {

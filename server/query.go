@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"vitrine"
 	"vitrine/server/index"
 	"vitrine/web"
 )
@@ -18,6 +19,11 @@ func parseQuery(v url.Values) (index.Query, error) {
 		Service: filled(v["service"]), Job: filled(v["job_name"]), Project: filled(v["project"]), Branch: filled(v["branch"]),
 		Pipeline: filled(v["pipeline"]), Change: filled(v["change"]), Result: filled(v["result"]), UUID: filled(v["uuid"]),
 		Buildset: filled(v["buildset"]), Before: v.Get(web.ParamBefore), After: v.Get(web.ParamAfter),
+	}
+	for _, r := range q.Result {
+		if word := vitrine.Result(r); !word.Known() && r != "RUNNING" {
+			return q, refuse(http.StatusBadRequest, "result %q: want RUNNING or one of %v", r, vitrine.Results)
+		}
 	}
 	var err error
 	if q.Since, err = parseDay("from", v.Get("from")); err != nil {

@@ -179,6 +179,31 @@ func TestPublisherAtTheRecordedCommit(t *testing.T) {
 	s.want(403, "belongs to service web", "POST", api, nil, request(t, moved, s.other))
 }
 
+// A runner may know a keyring that is newer than the server's last look.
+func TestKeyringNewerThanTheServers(t *testing.T) {
+	s := newSite(t)
+	s.commitKeyring(map[string]string{
+		"services/static.yaml": "jobs: [deploy-static]\nreaders: [alice]\npublishers: [bridge]\nretention: 30d\n",
+	}, "a new service", time.Now())
+	r := s.started(func(r *vitrine.Record) { r.Service, r.JobName = "static", "deploy-static" })
+	s.want(201, "token", "POST", api, nil, request(t, r, s.bridge))
+	// Whoever asks again and again for what is not there has it looked for once.
+	r = s.started(func(r *vitrine.Record) { r.Service, r.JobName, r.Keyring.Commit = "none", "deploy-none", strings.Repeat("0", 40) })
+	s.want(403, "no service owns", "POST", api, nil, request(t, r, s.bridge))
+}
+
+// Lists are lists in JSON, empty or not.
+func TestNoNullLists(t *testing.T) {
+	s := newSite(t)
+	r := s.started(nil)
+	s.begin(r)
+	for _, path := range []string{api, api + "/" + r.UUID, "/api/v1/tenant/demo/buildsets/" + r.Buildset, api + "?job_name=none"} {
+		if text := s.want(200, "", "GET", path, nil, nil); strings.Contains(text, "null") {
+			t.Errorf("%s: %s", path, text)
+		}
+	}
+}
+
 // What was uploaded must still be there when the build is committed.
 func TestPresenceAtCommit(t *testing.T) {
 	s := newSite(t)

@@ -35,6 +35,8 @@ func (s *Server) routes() *echo.Echo {
 		get(site, a.Path, echo.WrapHandler(a))
 	}
 	tenant := e.Group("/t/:tenant", s.onlyTenant)
+	get(tenant, "", s.overview)
+	get(tenant, "/", s.overview)
 	get(tenant, "/services", s.overview)
 	get(tenant, "/builds", s.builds)
 	get(tenant, "/build/:uuid", s.build)

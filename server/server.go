@@ -56,8 +56,12 @@ const (
 	syncBack = 48 * time.Hour
 	// A build may come days after its start. So the bucket is looked through as
 	// far as lookBack every lookBackEvery, and when the server starts.
-	lookBack      = maxSpoolAge + 24*time.Hour
+	lookBack      = vitrine.MaxBuildAge + 24*time.Hour
 	lookBackEvery = 15 * time.Minute
+
+	// lookAgainAfter is the least time between looks for a newer keyring that
+	// requests ask for.
+	lookAgainAfter = 2 * time.Second
 
 	requestTimeout = 30 * time.Second // to read a request or write an answer that is no artifact
 	stallTimeout   = time.Minute      // an artifact's transfer may pause this long
@@ -76,6 +80,7 @@ type Server struct {
 
 	mu     sync.Mutex
 	keys   *keyring.Keyring // last good one
+	looked time.Time        // when a request last had the keyring refreshed
 	synced bool
 	// lookedBack is when the bucket was last looked through as far as lookBack.
 	lookedBack time.Time
@@ -131,7 +136,9 @@ func (s *Server) Refresh(ctx context.Context) error {
 	}
 	s.note("keyring", keyringErr)
 	s.note("bucket", indexErr)
-	if indexErr == nil {
+	// One record that the store does not give out must not stop all others; it is
+	// tried again at each refresh.
+	if indexErr == nil || errors.Is(indexErr, index.ErrUnreadable) {
 		s.mu.Lock()
 		s.synced = true
 		if far {
@@ -152,6 +159,18 @@ func (s *Server) refreshKeyring(ctx context.Context) error {
 	s.keys = k
 	s.mu.Unlock()
 	return refreshErr
+}
+
+// mayLookNow reports whether a request may have the server look for a newer
+// keyring: not one right after the other.
+func (s *Server) mayLookNow() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if time.Since(s.looked) < lookAgainAfter {
+		return false
+	}
+	s.looked = time.Now()
+	return true
 }
 
 // note keeps the outcome of a part of the refresh for /readyz, and logs it when

@@ -575,7 +575,7 @@ func TestBadRequests(t *testing.T) {
 	s := newSite(t)
 	s.publish()
 	for path, want := range map[string]int{
-		"/t/demo/builds?from=yesterday": 400, "/t/demo/builds?before=xx": 400, api + "?limit=0": 400, api + "?limit=1000000": 400, api + "?before=%00": 400,
+		"/t/demo/builds?from=yesterday": 400, "/t/demo/builds?before=xx": 400, "/t/demo/builds?result=GREEN": 400, "/t/demo/builds?result=LOST&result=RUNNING": 200, "/t/demo": 200, "/t/demo/": 200, api + "?limit=0": 400, api + "?limit=1000000": 400, api + "?before=%00": 400,
 		"/t/demo/build/xyz": 404, "/t/other/builds": 404, "/t/demo/service/none": 404, "/t/demo/job/none": 404, "/t/demo/buildset/none": 404,
 		"/%2e%2e/": 404, "//": 404, "/static/": 404, "/static/..%2f..%2fetc": 404, api + "/x/build.json": 404,
 	} {

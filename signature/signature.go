@@ -89,3 +89,19 @@ func names(keys map[string][]ssh.PublicKey) string {
 	}
 	return b.String()
 }
+
+// VerifyRecord checks that the publisher that a record names signed it. keys
+// are those of its service's publishers.
+func VerifyRecord(record *vitrine.Record, signed vitrine.SignedRecord, keys map[string][]ssh.PublicKey) error {
+	if signed.Signature == "" {
+		return fmt.Errorf("%w: the record is not signed", ErrInvalid)
+	}
+	signer, err := Verify([]byte(signed.Record), []byte(signed.Signature), vitrine.RecordNamespace, keys)
+	if err != nil {
+		return err
+	}
+	if signer != record.Publisher {
+		return fmt.Errorf("%w: the record names publisher %s, but %s signed it", ErrInvalid, record.Publisher, signer)
+	}
+	return nil
+}

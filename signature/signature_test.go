@@ -157,7 +157,7 @@ func TestLoadSigner(t *testing.T) {
 		check(t, protected, func() ([]byte, error) { return []byte("secret words"), nil })
 	})
 	t.Run("wrong passphrase", func(t *testing.T) {
-		refuse(t, protected, func() ([]byte, error) { return []byte("no"), nil }, "decryption password incorrect")
+		refuse(t, protected, func() ([]byte, error) { return []byte("no"), nil }, "not its passphrase")
 	})
 	t.Run("public key without an agent", func(t *testing.T) { refuse(t, public, never, "no ssh-agent") })
 	t.Run("missing", func(t *testing.T) { refuse(t, public+"x", never, "no such file") })

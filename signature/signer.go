@@ -2,6 +2,7 @@ package signature
 
 import (
 	"bytes"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -57,6 +58,9 @@ func LoadSigner(path string, passphrase func() ([]byte, error)) (signer ssh.Sign
 		return nil, nil, err
 	}
 	signer, err = ssh.ParsePrivateKeyWithPassphrase(text, secret)
+	if errors.Is(err, x509.IncorrectPasswordError) {
+		err = errors.New("that is not its passphrase")
+	}
 	return signer, noClose, err
 }
 

@@ -194,7 +194,11 @@ func showLists(out io.Writer, b vitrine.Build) error {
 		if a.Sealed {
 			kind = "sealed"
 		}
-		fmt.Fprintf(w, "  %s\t%s\t%s\t%d lines\n", kind, a.PlainPath(), sizeWords(a.PlainSize), a.Lines)
+		lines := ""
+		if a.Lines > 0 {
+			lines = count(int(a.Lines), "line")
+		}
+		fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", kind, a.PlainPath(), sizeWords(a.PlainSize), lines)
 	}
 	if len(b.Readers) > 0 {
 		fmt.Fprintln(w, "\nreaders")

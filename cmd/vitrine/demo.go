@@ -83,11 +83,13 @@ func demo(cmd *cobra.Command, args []string) error {
 		stop()
 		return errors.Join(err, <-ended)
 	}
-	printDemo(address, dir, keys, uuids)
 	if once, _ := cmd.Flags().GetBool("once"); once {
+		say("\nServe it again with")
+		say("  %s serve --tenant %s --data %s --keyring %s", os.Args[0], demoTenant, filepath.Join(dir, "data"), keys.keyring)
 		stop()
 		return <-ended
 	}
+	printDemo(address, dir, keys, uuids)
 	say("\nserving until Ctrl-C")
 	return <-ended
 }
@@ -108,7 +110,7 @@ func listenDemo(ctx context.Context) (net.Listener, error) {
 
 // serveDemo starts the server; what comes out of the channel is how it ended.
 func serveDemo(ctx context.Context, l net.Listener, address, dir string, keys demoKeys) (<-chan error, error) {
-	p, err := placesIn(filepath.Join(dir, "data"), demoTenant)
+	p, err := placesIn(filepath.Join(dir, "data"), demoTenant, true)
 	if err != nil {
 		return nil, err
 	}

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"filippo.io/age"
 	"filippo.io/age/plugin"
@@ -53,7 +55,8 @@ func identities(cmd *cobra.Command) ([]age.Identity, error) {
 		ids = append(ids, more...)
 	}
 	if len(ids) == 0 {
-		return nil, fmt.Errorf("%w: give -i FILE with your age or SSH private key; none of %v is there", errNoIdentity, usual)
+		return nil, fmt.Errorf("%w: give -i FILE with your age or SSH private key, or set VITRINE_IDENTITY; looked for %s",
+			errNoIdentity, cmp.Or(strings.Join(usual, ", "), "nothing, since there is no home directory"))
 	}
 	return ids, nil
 }

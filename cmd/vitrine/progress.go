@@ -22,6 +22,7 @@ type bar struct {
 	mu           sync.Mutex
 	files, done  int
 	total, bytes int64
+	before       int64 // of bytes, those that came before start
 	drawn        time.Time
 	ended        bool
 }
@@ -59,19 +60,24 @@ func (b *bar) file() {
 	b.set(b.done+1, b.files, b.bytes, b.total)
 }
 
-// totals shows how far publishing is, in bytes sent of those to send; until all
-// is sealed, how many those are is an estimate.
+// totals shows how far publishing is: how much is sealed, and once all is, how
+// much is sent.
 func (b *bar) totals(t publish.Totals) {
 	if b == nil {
 		return
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	total := t.SpoolBytes
-	if t.SealedBytes > 0 {
-		total = int64(float64(t.SpoolBytes) / float64(t.SealedBytes) * float64(t.PlainBytes))
+	if t.SealedFiles < t.Files {
+		b.what = "seal"
+		b.set(t.SealedFiles, t.Files, t.SealedBytes, t.PlainBytes)
+		return
 	}
-	b.set(t.SentFiles, t.Files, t.SentBytes, total)
+	if b.what != "send" {
+		b.what, b.start = "send", time.Now()
+		b.before = t.SentBytes // sent while sealing: no part of the rate from here on
+	}
+	b.set(t.SentFiles, t.Files, t.SentBytes, t.SpoolBytes)
 }
 
 // set draws the bar anew, some times a second. b.mu is held.
@@ -81,7 +87,7 @@ func (b *bar) set(done, files int, bytes, total int64) {
 		return
 	}
 	b.drawn = time.Now()
-	rate := float64(bytes) / max(time.Since(b.start).Seconds(), 0.001)
+	rate := float64(bytes-b.before) / max(time.Since(b.start).Seconds(), 0.001)
 	left := "–"
 	if rate > 0 && total >= bytes {
 		left = time.Duration(float64(total-bytes) / rate * float64(time.Second)).Round(time.Second).String()

@@ -40,7 +40,7 @@ the environment; flags override.`,
 	f := cmd.Flags()
 	f.String("result", "", "the job's `result` in Zuul's words: SUCCESS, FAILURE, TIMED_OUT, …")
 	f.String("error", "", "one `line` on why it failed")
-	f.String("start", "", "when the job began, as 2026-11-22T02:11:09Z; default: now")
+	f.String("start", "", "`time` that the job began, as 2026-11-22T02:11:09Z; default: now")
 	f.Bool("resume", false, "send what earlier publishes could not")
 	return cmd
 }
@@ -109,6 +109,14 @@ func jobOf(cmd *cobra.Command) (publish.Job, error) {
 	if v, _ := f.GetBool("non-voting"); v {
 		j.Voting = false
 	}
+	for flag, id := range map[string]string{"uuid": j.UUID, "buildset": j.Buildset} {
+		if id != "" && !vitrine.ValidUUID(id) {
+			return j, usagef("--%s %q: want 32 lower-case hex digits", flag, id)
+		}
+	}
+	if u := j.Ref.RefURL; u != "" && !vitrine.ValidLink(u) {
+		return j, usagef("--ref-url %q: want an http or https URL without a user", u)
+	}
 	return j, nil
 }
 
@@ -129,8 +137,9 @@ func publishFiles(cmd *cobra.Command, args []string) error {
 	}
 	defer p.close()
 	if start, _ := cmd.Flags().GetString("start"); start != "" {
-		if p.options.Job.StartTime, err = time.Parse(time.RFC3339, start); err != nil {
-			return usagef("--start %q: want a time such as 2026-11-22T02:11:09Z", start)
+		p.options.Job.StartTime, err = time.Parse(time.RFC3339, start)
+		if age := time.Since(p.options.Job.StartTime); err != nil || age < 0 || age > vitrine.MaxBuildAge {
+			return usagef("--start %q: want a time of the last %s such as 2026-11-22T02:11:09Z", start, vitrine.MaxBuildAge)
 		}
 	}
 	files, err := p.plan(args)

@@ -27,12 +27,17 @@ func fetchRecord(ctx context.Context, c *client.Client, uuid string) (*vitrine.R
 	} else if err != nil {
 		return nil, signed, err
 	}
-	if known.State != vitrine.Finished {
-		return nil, signed, fmt.Errorf("build %s is %s: its artifacts are there when it has ended", uuid, known.State)
+	switch known.State {
+	case vitrine.Running:
+		return nil, signed, fmt.Errorf("build %s is still running: its artifacts can be read when it has ended", uuid)
+	case vitrine.Lost:
+		return nil, signed, fmt.Errorf("build %s is lost: its job never said how it ended, and published nothing", uuid)
 	}
 	key := vitrine.RecordKey(known.StartTime, uuid)
 	text, err := readObject(ctx, c, key, vitrine.MaxRecordSize)
-	if err != nil {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, signed, fmt.Errorf("%w: the server lists build %s, but does not have its record", errUnverified, uuid)
+	} else if err != nil {
 		return nil, signed, err
 	}
 	record, err := vitrine.ParseRecord(text)

@@ -9,7 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
-	"runtime"
+	"os/signal"
 	"strings"
 	"sync"
 	"syscall"
@@ -28,9 +28,11 @@ const consoleLog = "console.log"
 const (
 	// sayEvery is the time between the lines that say a quiet command runs.
 	sayEvery = time.Minute
-	// stopWithin is how long a command may take to end after a signal, and its
-	// output to end after it.
-	stopWithin = 30 * time.Second
+	// stopWithin is how long a command may take to end after a signal: a CI that
+	// cancels a job kills vitrine some ten seconds later, and its log with it.
+	stopWithin = 8 * time.Second
+	// drainWithin is how long output may come from what a command left running.
+	drainWithin = 3 * time.Second
 )
 
 func runCommand() *cobra.Command {
@@ -64,7 +66,11 @@ func runAndPublish(cmd *cobra.Command, args []string) error {
 	}
 	defer p.close()
 	p.bar.end() // the terminal is the command's
-	// An interrupt ends the command, and what it printed is published then.
+	// From here on a signal ends the command, or then the sending: what the
+	// command printed is kept in any case.
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
 	ctx := context.WithoutCancel(cmd.Context())
 	b, err := p.start(ctx)
 	if err != nil {
@@ -81,7 +87,13 @@ func runAndPublish(cmd *cobra.Command, args []string) error {
 	if echo, _ := cmd.Flags().GetBool("echo"); echo {
 		out.echo = os.Stdout
 	}
-	outcome, code := runChild(cmd.Context(), args, out)
+	outcome, code := runChild(args, out, signals)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		<-signals
+		cancel()
+	}()
 	if err := out.close(); err != nil {
 		fmt.Fprintf(os.Stderr, "vitrine: the output could not be sealed: %v\n", err)
 		outcome.ErrorDetail = strings.TrimSpace(outcome.ErrorDetail + " the output could not be sealed whole")
@@ -110,42 +122,65 @@ func addBeside(ctx context.Context, cmd *cobra.Command, p *publishing, b *publis
 	return b.Add(ctx, files)
 }
 
-// runChild runs the command with its output into out, and says how it ended, and
-// with which code a shell would.
-func runChild(ctx context.Context, args []string, out *console) (publish.Outcome, int) {
-	child := exec.CommandContext(ctx, args[0], args[1:]...)
+// runChild runs the command with its output into out, passing signals on, and
+// says how it ended, and with which code a shell would.
+func runChild(args []string, out *console, signals <-chan os.Signal) (publish.Outcome, int) {
+	child := exec.Command(args[0], args[1:]...)
 	child.Env = childEnvironment()
 	child.Stdin, child.Stdout, child.Stderr = os.Stdin, out, out // one writer: the order is kept
-	child.WaitDelay = stopWithin
-	if runtime.GOOS != "windows" {
-		child.Cancel = func() error { return child.Process.Signal(syscall.SIGTERM) }
+	child.WaitDelay = drainWithin
+	own := ownGroup(child)
+	if err := child.Start(); err != nil {
+		fmt.Fprintf(os.Stderr, "vitrine: %v\n", err)
+		outcome := publish.Outcome{Result: vitrine.Failure, End: time.Now(), ErrorDetail: err.Error()}
+		if errors.Is(err, fs.ErrPermission) {
+			return outcome, 126
+		}
+		return outcome, 127
 	}
 	stopSaying := out.sayProgress()
-	err := child.Run()
+	ended := make(chan error, 1)
+	go func() { ended <- child.Wait() }()
+	signalled := awaitChild(child, own, ended, signals)
 	stopSaying()
 
 	outcome := publish.Outcome{Result: vitrine.Failure, End: time.Now()}
 	state := child.ProcessState
 	switch {
-	case state == nil && errors.Is(err, fs.ErrPermission):
-		outcome.ErrorDetail = err.Error()
-		fmt.Fprintf(os.Stderr, "vitrine: %v\n", err)
-		return outcome, 126
-	case state == nil:
-		outcome.ErrorDetail = err.Error()
-		fmt.Fprintf(os.Stderr, "vitrine: %v\n", err)
-		return outcome, 127
-	case ctx.Err() != nil:
-		outcome.Result = vitrine.Aborted
 	case state.Success():
 		outcome.Result = vitrine.Success
 		return outcome, 0
+	case signalled:
+		outcome.Result = vitrine.Aborted
 	}
 	outcome.ErrorDetail = state.String()
-	if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
-		return outcome, 128 + int(status.Signal())
+	if number, ok := endedBy(state); ok {
+		return outcome, 128 + number
 	}
 	return outcome, state.ExitCode()
+}
+
+// awaitChild waits for the child to end. The first signal is passed on; another
+// one, or the end of the child's time, kills it and what it started.
+func awaitChild(child *exec.Cmd, own bool, ended <-chan error, signals <-chan os.Signal) (signalled bool) {
+	var late <-chan time.Time
+	for {
+		select {
+		case <-ended:
+			return signalled
+		case s := <-signals:
+			if signalled {
+				s = os.Kill
+			}
+			signalChild(child, own, s)
+			if !signalled {
+				late = time.After(stopWithin)
+			}
+			signalled = true
+		case <-late:
+			signalChild(child, own, os.Kill)
+		}
+	}
 }
 
 // childEnvironment is vitrine's own environment without what opens or signs.

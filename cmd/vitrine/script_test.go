@@ -54,6 +54,7 @@ func TestScripts(t *testing.T) {
 			"noplain":  scriptNoPlain,
 			"tamper":   scriptTamper,
 			"fetch":    scriptFetch,
+			"await":    scriptAwait,
 		},
 	})
 }
@@ -232,6 +233,17 @@ func scriptTamper(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ts.Check(os.Chmod(matches[0], 0o644))
 	ts.Check(os.WriteFile(matches[0], text, 0o644))
+}
+
+// await FILE waits until a file is there.
+func scriptAwait(ts *testscript.TestScript, neg bool, args []string) {
+	for range 1000 {
+		if _, err := os.Stat(ts.MkAbs(args[0])); err == nil {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	ts.Fatalf("%s does not come", args[0])
 }
 
 // fetch PATH FILE writes what the server answers to a GET of PATH, its status

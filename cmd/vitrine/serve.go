@@ -34,7 +34,7 @@ type places struct {
 	lostAfter             time.Duration // zero: as the index has it
 }
 
-func placesOf(cmd *cobra.Command) (places, error) {
+func placesOf(cmd *cobra.Command, create bool) (places, error) {
 	f := cmd.Flags()
 	data, _ := f.GetString("data")
 	tenant, _ := f.GetString("tenant")
@@ -46,7 +46,7 @@ func placesOf(cmd *cobra.Command) (places, error) {
 	}
 	if data != "" {
 		var err error
-		if p, err = placesIn(data, tenant); err != nil {
+		if p, err = placesIn(data, tenant, create); err != nil {
 			return p, err
 		}
 	}
@@ -54,11 +54,11 @@ func placesOf(cmd *cobra.Command) (places, error) {
 	return p, nil
 }
 
-// placesIn are those below one directory, which it makes.
-func placesIn(data, tenant string) (places, error) {
+// placesIn are those below one directory.
+func placesIn(data, tenant string, create bool) (places, error) {
 	data, err := filepath.Abs(data)
 	p := places{tenant: tenant, bucket: filepath.Join(data, "bucket"), index: filepath.Join(data, "index.sqlite")}
-	if err == nil {
+	if err == nil && create {
 		err = os.MkdirAll(p.bucket, 0o755)
 	}
 	return p, err
@@ -95,7 +95,7 @@ the requests under way; a bucket that it had before is picked up again.`,
 
 func serve(cmd *cobra.Command, _ []string) error {
 	ctx := cmd.Context()
-	p, err := placesOf(cmd)
+	p, err := placesOf(cmd, true)
 	if err != nil {
 		return err
 	}
@@ -151,7 +151,7 @@ server before, or start it anew after.`,
 
 func reindex(cmd *cobra.Command, _ []string) error {
 	ctx := cmd.Context()
-	p, err := placesOf(cmd)
+	p, err := placesOf(cmd, false)
 	if err != nil {
 		return err
 	}

@@ -71,7 +71,7 @@ func (x *Index) Sync(ctx context.Context, from storage.Reader, since time.Time) 
 		err = context.Cause(ctx)
 	}
 	if err == nil && s.unread > 0 {
-		err = fmt.Errorf("records that can't be read now: %d, such as %s", s.unread, s.example)
+		err = fmt.Errorf("%w: %d, such as %s", ErrUnreadable, s.unread, s.example)
 	}
 	if err == nil && since.IsZero() {
 		err = x.markWhole(ctx)
@@ -84,6 +84,10 @@ func (x *Index) Sync(ctx context.Context, from storage.Reader, since time.Time) 
 	}
 	return s.report, nil
 }
+
+// ErrUnreadable says that a sync has added all records but some that the bucket
+// lists and does not give out now.
+var ErrUnreadable = errors.New("records that can't be read now")
 
 // A syncer is one sync under way.
 type syncer struct {

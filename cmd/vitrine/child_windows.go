@@ -1,0 +1,13 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+)
+
+func ownGroup(*exec.Cmd) (own bool) { return false }
+
+// signalChild ends the child: Windows has no signals to ask it with.
+func signalChild(child *exec.Cmd, _ bool, _ os.Signal) { child.Process.Kill() }
+
+func endedBy(*os.ProcessState) (number int, ok bool) { return 0, false }
