@@ -188,7 +188,9 @@ func TestKeyringNewerThanTheServers(t *testing.T) {
 	r := s.started(func(r *vitrine.Record) { r.Service, r.JobName = "static", "deploy-static" })
 	s.want(201, "token", "POST", api, nil, request(t, r, s.bridge))
 	// Whoever asks again and again for what is not there has it looked for once.
-	r = s.started(func(r *vitrine.Record) { r.Service, r.JobName, r.Keyring.Commit = "none", "deploy-none", strings.Repeat("0", 40) })
+	r = s.started(func(r *vitrine.Record) {
+		r.Service, r.JobName, r.Keyring.Commit = "none", "deploy-none", strings.Repeat("0", 40)
+	})
 	s.want(403, "no service owns", "POST", api, nil, request(t, r, s.bridge))
 }
 
