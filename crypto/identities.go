@@ -147,11 +147,7 @@ func parseSSH(pem []byte, name string, ui UI) (age.Identity, error) {
 		if err != nil {
 			return nil, fmt.Errorf("an SSH key of this kind (%T) can't decrypt; use ssh-ed25519 or ssh-rsa", key)
 		}
-		signer, err := ssh.NewSignerFromKey(key)
-		if err != nil {
-			return nil, errors.New("malformed SSH private key")
-		}
-		return &sshIdentity{id, signer.PublicKey()}, nil
+		return id, nil
 	case !errors.As(err, &locked):
 		return nil, errors.New("malformed SSH private key, or of a kind that can't decrypt; ssh-ed25519 and ssh-rsa can")
 	case locked.PublicKey == nil:
@@ -163,28 +159,7 @@ func parseSSH(pem []byte, name string, ui UI) (age.Identity, error) {
 	if err != nil {
 		return nil, fmt.Errorf("an SSH key of this kind (%s) can't decrypt; use ssh-ed25519 or ssh-rsa", locked.PublicKey.Type())
 	}
-	return &sshIdentity{&asking{name: name, Identity: id}, locked.PublicKey}, nil
-}
-
-// PublicKey is the public half of an identity as one line, the way a keyring
-// has it, and "" if it can't be known without asking: that of a plugin, or in a
-// file that is encrypted.
-func PublicKey(id age.Identity) string {
-	switch id := id.(type) {
-	case *age.X25519Identity:
-		return id.Recipient().String()
-	case *age.HybridIdentity:
-		return id.Recipient().String()
-	case *sshIdentity:
-		return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(id.public)))
-	}
-	return ""
-}
-
-// An sshIdentity is an SSH key whose public half can be told.
-type sshIdentity struct {
-	age.Identity
-	public ssh.PublicKey
+	return &asking{name: name, Identity: id}, nil
 }
 
 // asking makes an identity that may ask its owner safe for concurrent use, and
