@@ -277,10 +277,18 @@ func TestStall(t *testing.T) {
 		case <-r.Context().Done():
 		}
 	})
-	c.StallAfter = 50 * time.Millisecond
-	start := time.Now()
-	_, err := c.Builds(context.Background(), nil)
-	if err == nil || !strings.Contains(err.Error(), "stopped in the middle") || time.Since(start) > 5*time.Second {
-		t.Fatalf("error %v after %s", err, time.Since(start))
+	silent := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-done:
+		case <-r.Context().Done():
+		}
+	})
+	for name, c := range map[string]*client.Client{"in the middle": c, "before its answer": silent} {
+		c.StallAfter, c.RetryFor = 50*time.Millisecond, 0
+		start := time.Now()
+		_, err := c.Builds(context.Background(), nil)
+		if err == nil || !strings.Contains(err.Error(), "stopped answering") || time.Since(start) > 5*time.Second {
+			t.Errorf("%s: error %v after %s", name, err, time.Since(start))
+		}
 	}
 }

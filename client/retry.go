@@ -117,8 +117,15 @@ func (c *Client) once(ctx context.Context, method, address string, header http.H
 	}
 	req.ContentLength = size
 	req.Header.Set("User-Agent", "vitrine")
+	if method == http.MethodGet { // what is sent, and checked then, may take longer
+		timer := time.AfterFunc(c.StallAfter, func() { cancel(errStalled) })
+		defer timer.Stop()
+	}
 	resp, err := c.http.Do(req)
 	if err != nil {
+		if cause := context.Cause(ctx); errors.Is(cause, errStalled) {
+			err = cause
+		}
 		cancel(nil)
 		// *url.Error prints the whole address, which may carry a signature.
 		var withURL *url.Error
@@ -135,7 +142,7 @@ func (c *Client) once(ctx context.Context, method, address string, header http.H
 	return resp, nil
 }
 
-var errStalled = errors.New("the server stopped in the middle of its answer")
+var errStalled = errors.New("the server stopped answering")
 
 // An impatientBody gives an answer up that pauses for too long.
 type impatientBody struct {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -190,6 +191,12 @@ func TestLocalDeleteBesideCreate(t *testing.T) {
 
 func TestOpenBucket(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a bucket")
+	if _, err := storage.OpenBucket(t.Context(), dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a directory that is not there: error %v", err)
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
 	for _, place := range []string{dir, "file://" + dir, "file://" + strings.ReplaceAll(dir, " ", "%20")} {
 		b, err := storage.OpenBucket(t.Context(), place)
 		if err != nil {

@@ -6,15 +6,14 @@ import (
 	"os"
 	"os/exec"
 	"syscall"
-
-	"golang.org/x/term"
 )
 
 // ownGroup gives the child a process group of its own, so that what it started
-// can be ended with it. On a terminal it stays in the foreground's: another one
-// could not ask for a password, and Ctrl-C reaches it as it is.
+// can be ended with it. Where there is a terminal it stays in the foreground's
+// group: another one could not ask for a password.
 func ownGroup(child *exec.Cmd) (own bool) {
-	if term.IsTerminal(int(os.Stdin.Fd())) {
+	if tty, err := os.Open(terminalDevice); err == nil {
+		tty.Close()
 		return false
 	}
 	child.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -103,7 +103,9 @@ func jobOf(cmd *cobra.Command) (publish.Job, error) {
 			*t.to = v
 		}
 	}
-	if v, _ := f.GetInt64("change"); v != 0 {
+	if v, _ := f.GetInt64("change"); v < 0 {
+		return j, usagef("--change %d: want the number of a change", v)
+	} else if v > 0 {
 		j.Ref.Change = v
 	}
 	if v, _ := f.GetBool("non-voting"); v {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"os"
 	"strings"
 
@@ -60,8 +61,9 @@ func run(ctx context.Context, args []string) int {
 // exitCode is the one place that maps errors to exit codes.
 func exitCode(err error) int {
 	var noMatch *age.NoIdentityMatchError
+	var answer *client.StatusError
 	switch {
-	case errors.Is(err, errUsage):
+	case errors.Is(err, errUsage), errors.As(err, &answer) && answer.Problem.Status == http.StatusBadRequest:
 		return exitUsage
 	case errors.As(err, &noMatch), errors.Is(err, errNoIdentity):
 		return exitNoIdentity

@@ -70,6 +70,9 @@ func runAndPublish(cmd *cobra.Command, args []string) error {
 	// command printed is kept in any case.
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) { // as nohup has it
+		signal.Notify(signals, syscall.SIGHUP)
+	}
 	defer signal.Stop(signals)
 	ctx := context.WithoutCancel(cmd.Context())
 	b, err := p.start(ctx)
@@ -161,20 +164,26 @@ func runChild(args []string, out *console, signals <-chan os.Signal) (publish.Ou
 }
 
 // awaitChild waits for the child to end. The first signal is passed on; another
-// one, or the end of the child's time, kills it and what it started.
+// one, or the end of the child's time, kills it, and its end what it started.
+// On a terminal an interrupt is between the child and whoever pressed the key:
+// it has reached the child already, and how often it may is for that to say.
 func awaitChild(child *exec.Cmd, own bool, ended <-chan error, signals <-chan os.Signal) (signalled bool) {
 	var late <-chan time.Time
 	for {
 		select {
 		case <-ended:
+			if signalled && own {
+				signalChild(child, own, os.Kill)
+			}
 			return signalled
 		case s := <-signals:
-			if signalled {
-				s = os.Kill
-			}
-			signalChild(child, own, s)
-			if !signalled {
+			switch {
+			case s == os.Interrupt && !own:
+			case late == nil:
+				signalChild(child, own, s)
 				late = time.After(stopWithin)
+			default:
+				signalChild(child, own, os.Kill)
 			}
 			signalled = true
 		case <-late:

@@ -95,10 +95,6 @@ the requests under way; a bucket that it had before is picked up again.`,
 
 func serve(cmd *cobra.Command, _ []string) error {
 	ctx := cmd.Context()
-	p, err := placesOf(cmd, true)
-	if err != nil {
-		return err
-	}
 	location, _ := cmd.Flags().GetString("keyring")
 	if location == "" {
 		return usagef("whose keyring? give --keyring LOCATION or set VITRINE_KEYRING")
@@ -108,6 +104,10 @@ func serve(cmd *cobra.Command, _ []string) error {
 	if errors.Is(err, keyring.ErrStale) && keys != nil {
 		log.Warn("serving with the keyring as it was", "error", err) // it is tried again every minute
 	} else if err != nil {
+		return err
+	}
+	p, err := placesOf(cmd, true)
+	if err != nil {
 		return err
 	}
 	p.lostAfter, _ = cmd.Flags().GetDuration("lost-after")

@@ -77,7 +77,7 @@ func verify(cmd *cobra.Command, args []string) error {
 	if err == nil {
 		if err := checkRecord(ctx, repo, record, signed); err == nil {
 			report("signature", nil, fmt.Sprintf("made by publisher %s of service %s", record.Publisher, record.Service))
-			report("keyring", nil, fmt.Sprintf("commit %s gives these %d readers, and skips %d", record.Keyring.Commit, len(record.Readers), len(record.SkippedReaders)))
+			report("keyring", nil, fmt.Sprintf("commit %s gives %s, and skips %d", record.Keyring.Commit, count(len(record.Readers), "reader"), len(record.SkippedReaders)))
 		} else {
 			report("signature", err, "")
 		}
