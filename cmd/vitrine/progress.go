@@ -107,7 +107,7 @@ func (b *bar) end() {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !b.ended {
+	if !b.ended && !b.drawn.IsZero() {
 		fmt.Fprint(os.Stderr, "\r\x1b[K")
 	}
 	b.ended = true
