@@ -43,6 +43,14 @@ type Key struct {
 // Expired reports whether the key must no longer be sealed to at a time.
 func (k Key) Expired(at time.Time) bool { return !k.Expires.IsZero() && at.After(k.Expires) }
 
+// Fits reports whether a service of the class seals to the key.
+func (k Key) Fits(class string) bool {
+	if class == Private {
+		return k.Kind == "X25519"
+	}
+	return k.Class() == class
+}
+
 // Class is the key's class, [Classic] or [PostQuantum].
 func (k Key) Class() string {
 	if k.Kind == "hybrid" || k.Kind == "tag-pq" {

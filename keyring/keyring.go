@@ -29,6 +29,7 @@ import (
 const (
 	Classic     = "classic" // X25519, tag, ssh-ed25519, ssh-rsa
 	PostQuantum = "pq"      // hybrid, tag-pq
+	Private     = "private" // X25519: what is sealed to it holds no mark of the key
 )
 
 // ErrNoService says that no service of the keyring owns a job.
@@ -73,7 +74,7 @@ type Service struct {
 	PublicNames []vitrine.Glob
 	Retention   time.Duration // 0: for ever
 	MinReaders  int           // at least 1
-	Class       string        // Classic or PostQuantum, also where the file leaves it open
+	Class       string        // Classic, PostQuantum or Private, also where the file leaves it open
 }
 
 // Load reads and checks a keyring. If anything is wrong with it the error is an

@@ -230,8 +230,8 @@ func (l *loader) class(s *serviceFile) {
 		if l.broken[name] {
 			continue
 		}
-		for _, class := range []string{Classic, PostQuantum} {
-			if !slices.ContainsFunc(l.k.People[name].Keys, func(k Key) bool { return k.Class() == class }) {
+		for _, class := range []string{Classic, PostQuantum, Private} {
+			if !slices.ContainsFunc(l.k.People[name].Keys, func(k Key) bool { return k.Fits(class) }) {
 				lacking[class] = append(lacking[class], name)
 			}
 		}
@@ -246,6 +246,10 @@ func (l *loader) class(s *serviceFile) {
 	case s.Class == PostQuantum:
 		for _, name := range noPQ {
 			l.errorf(s.file.path, s.readerLine(l.k, name), "%s has no post-quantum key (age1pq1… or age1tagpq1…), and the service is of class pq: %s", name, mixed)
+		}
+	case s.Class == Private:
+		for _, name := range lacking[Private] {
+			l.errorf(s.file.path, s.readerLine(l.k, name), "%s has no age1… key, and the service is of class private: what is sealed to an SSH or hardware key holds a mark of that key", name)
 		}
 	case len(noClassic) == 0:
 		s.Class = Classic
@@ -264,7 +268,7 @@ func (l *loader) class(s *serviceFile) {
 	for _, name := range l.k.readers(s.Service) {
 		fits := 0
 		for _, k := range l.k.People[name].Keys {
-			if k.Class() == s.Class {
+			if k.Fits(s.Class) {
 				count++
 				if !k.Expired(l.now) {
 					fits = 1

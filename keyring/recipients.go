@@ -40,7 +40,7 @@ func (k *Keyring) Recipients(service string, at time.Time) (Recipients, error) {
 		var last time.Time
 		for _, key := range k.People[name].Keys {
 			switch {
-			case key.Class() != s.Class:
+			case !key.Fits(s.Class):
 			case key.Expired(at):
 				if key.Expires.After(last) {
 					last = key.Expires

@@ -78,8 +78,8 @@ func parseService(f file, r *report) *serviceFile {
 				r.errorf(f.path, v.line, "min_readers: want a number from 1 to %d", vitrine.MaxReaders)
 			}
 		case "class":
-			if s.Class, ok = v.text(f, r); ok && s.Class != Classic && s.Class != PostQuantum {
-				r.errorf(f.path, v.line, "class: want %s or %s", Classic, PostQuantum)
+			if s.Class, ok = v.text(f, r); ok && s.Class != Classic && s.Class != PostQuantum && s.Class != Private {
+				r.errorf(f.path, v.line, "class: want %s, %s or %s", Classic, PostQuantum, Private)
 				s.Class = ""
 			}
 		default:

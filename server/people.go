@@ -60,7 +60,7 @@ func describePerson(k *keyring.Keyring, name, class string, groups []string, at 
 	usable := 0
 	var last time.Time
 	for _, key := range person.Keys {
-		if class != "" && key.Class() != class {
+		if class != "" && !key.Fits(class) {
 			continue
 		}
 		p.Keys = append(p.Keys, web.Key{Kind: kindForPeople(key.Kind), Fingerprint: key.Fingerprint, Expires: key.Expires})

@@ -95,7 +95,7 @@ func keyringAddServiceCommand() *cobra.Command {
 	f.StringVar(&o.URL, "url", "", "`URL` of the service itself")
 	f.StringVar(&o.Retention, "retention", "", "how long logs are kept, such as 180d (default: for ever)")
 	f.IntVar(&o.MinReaders, "min-readers", 0, "`number` of usable readers below which nothing is published")
-	f.StringVar(&o.Class, "class", "", "classic or pq")
+	f.StringVar(&o.Class, "class", "", "`class` of keys to seal to: classic, pq or private")
 	return cmd
 }
 
