@@ -121,12 +121,15 @@ func (s *Server) checkPublisher(ctx context.Context, record *vitrine.Record, sig
 		return nil, err
 	}
 	keys, err := publisherKeys(k, record, signed)
-	if err != nil && record.Keyring.Commit != k.Commit && s.mayLookNow() {
+	if err != nil && record.Keyring.Commit != k.Commit {
 		// The runner's keyring may be newer than the server's last look.
-		s.note("keyring", s.refreshKeyring(ctx))
-		if k, err = s.keyringNow(); err == nil {
-			keys, err = publisherKeys(k, record, signed)
+		if err := s.lookNow(ctx); err != nil {
+			return nil, err
 		}
+		if k, err = s.keyringNow(); err != nil {
+			return nil, err
+		}
+		keys, err = publisherKeys(k, record, signed)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("by the keyring at %.12s: %w", k.Commit, err)
@@ -156,9 +159,11 @@ func (s *Server) checkStart(ctx context.Context, record *vitrine.Record, signed 
 			record.StartTime.Format(time.RFC3339), vitrine.MaxBuildAge, maxClockSkew, now.UTC().Format(time.RFC3339))
 	}
 	k, err := s.Keyring.At(ctx, record.Keyring.Commit)
-	if errors.Is(err, keyring.ErrUnknownCommit) && s.mayLookNow() {
+	if errors.Is(err, keyring.ErrUnknownCommit) {
 		// It may be newer than the last look.
-		s.note("keyring", s.refreshKeyring(ctx))
+		if err := s.lookNow(ctx); err != nil {
+			return err
+		}
 		k, err = s.Keyring.At(ctx, record.Keyring.Commit)
 	}
 	if errors.Is(err, keyring.ErrUnknownCommit) {

@@ -187,10 +187,13 @@ func TestKeyringNewerThanTheServers(t *testing.T) {
 	}, "a new service", time.Now())
 	r := s.started(func(r *vitrine.Record) { r.Service, r.JobName = "static", "deploy-static" })
 	s.want(201, "token", "POST", api, nil, request(t, r, s.bridge))
-	// Whoever asks again and again for what is not there has it looked for once.
+	// Whoever asks for another right after is to come again, and does not make
+	// the server look each time.
 	r = s.started(func(r *vitrine.Record) {
 		r.Service, r.JobName, r.Keyring.Commit = "none", "deploy-none", strings.Repeat("0", 40)
 	})
+	s.want(503, "being looked for", "POST", api, nil, request(t, r, s.bridge))
+	time.Sleep(2100 * time.Millisecond)
 	s.want(403, "no service owns", "POST", api, nil, request(t, r, s.bridge))
 }
 

@@ -161,16 +161,20 @@ func (s *Server) refreshKeyring(ctx context.Context) error {
 	return refreshErr
 }
 
-// mayLookNow reports whether a request may have the server look for a newer
-// keyring: not one right after the other.
-func (s *Server) mayLookNow() bool {
+// lookNow looks for a newer keyring because a request seems to know one. One that
+// comes right after another is told to come again: the look may be under way.
+func (s *Server) lookNow(ctx context.Context) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if time.Since(s.looked) < lookAgainAfter {
-		return false
+	early := time.Since(s.looked) < lookAgainAfter
+	if !early {
+		s.looked = time.Now()
 	}
-	s.looked = time.Now()
-	return true
+	s.mu.Unlock()
+	if early {
+		return errUnavailable("a newer keyring is being looked for")
+	}
+	s.note("keyring", s.refreshKeyring(ctx))
+	return nil
 }
 
 // note keeps the outcome of a part of the refresh for /readyz, and logs it when

@@ -162,7 +162,7 @@ func publishFiles(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	p.bar.end()
-	return p.published(cmd, b.Record())
+	return printPublished(cmd, b.Record(), p.address)
 }
 
 func resultOf(cmd *cobra.Command) (vitrine.Result, error) {
@@ -290,11 +290,7 @@ func (p *publishing) close() {
 	p.closeKey()
 }
 
-// published prints where a published build is.
-func (p *publishing) published(cmd *cobra.Command, r *vitrine.Record) error {
-	return printPublished(cmd, r, p.address)
-}
-
+// printPublished prints where a published build is.
 func printPublished(cmd *cobra.Command, r *vitrine.Record, address func(string) string) error {
 	where := r.UUID
 	if address != nil {
