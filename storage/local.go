@@ -209,9 +209,11 @@ func (l *Local) link(temp, key string) error {
 	for range 100 { // a Delete beside us may remove the folder we have just made
 		if err = l.root.MkdirAll(path.Dir(key), dirMode); err == nil {
 			err = l.root.Link(temp, key)
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			return err
+			if !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		} else if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrExist) {
+			return err // it says "exists" of a folder that went before it could look
 		}
 	}
 	return err
