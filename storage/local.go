@@ -166,17 +166,19 @@ func (l *Local) Create(ctx context.Context, key string, body io.Reader, opts Cre
 }
 
 func (l *Local) create(ctx context.Context, key string, body io.Reader, opts CreateOptions) error {
-	if err := l.root.Mkdir(tempDir, dirMode); err != nil && !errors.Is(err, fs.ErrExist) {
-		return cause(err)
-	}
-	temp := path.Join(tempDir, rand.Text())
-	defer l.root.Remove(temp)
-	if err := l.writeTemp(temp, newBodyReader(ctx, body, opts)); err != nil {
+	temp, err := l.writeTemp(newBodyReader(ctx, body, opts))
+	if err != nil {
 		return err
 	}
+	defer l.root.Remove(temp)
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	return l.place(ctx, temp, key, opts)
+}
+
+// place makes the file temp the object at key.
+func (l *Local) place(ctx context.Context, temp, key string, opts CreateOptions) error {
 	if err := l.link(temp, key); errors.Is(err, fs.ErrExist) {
 		if err := l.same(ctx, key, opts); err != nil {
 			return err
@@ -190,16 +192,25 @@ func (l *Local) create(ctx context.Context, key string, body io.Reader, opts Cre
 	return l.syncParents(key)
 }
 
-func (l *Local) writeTemp(temp string, body io.Reader) error {
+// writeTemp writes body, durably, to a file without a final name.
+func (l *Local) writeTemp(body io.Reader) (temp string, err error) {
+	if err := l.root.Mkdir(tempDir, dirMode); err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", cause(err)
+	}
+	temp = path.Join(tempDir, rand.Text())
 	f, err := l.root.OpenFile(temp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, fileMode)
 	if err != nil {
-		return cause(err)
+		return "", cause(err)
 	}
 	_, err = io.Copy(f, body)
 	if err == nil {
 		err = f.Sync()
 	}
-	return cause(errors.Join(err, f.Close()))
+	if err = errors.Join(err, f.Close()); err != nil {
+		l.root.Remove(temp)
+		return "", cause(err)
+	}
+	return temp, nil
 }
 
 // link gives temp its final name. Unlike a rename it fails where that is taken,

@@ -18,6 +18,7 @@ import (
 type Memory struct {
 	mu      sync.RWMutex
 	objects map[string]memoryObject
+	parts   map[string]map[int]memoryObject
 }
 
 type memoryObject struct {
@@ -26,7 +27,9 @@ type memoryObject struct {
 }
 
 // NewMemory makes an empty bucket.
-func NewMemory() *Memory { return &Memory{objects: make(map[string]memoryObject)} }
+func NewMemory() *Memory {
+	return &Memory{objects: make(map[string]memoryObject), parts: make(map[string]map[int]memoryObject)}
+}
 
 // Open is [Reader.Open].
 func (m *Memory) Open(ctx context.Context, key string) (io.ReadCloser, error) {
@@ -116,13 +119,19 @@ func (m *Memory) Create(ctx context.Context, key string, body io.Reader, opts Cr
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if o, ok := m.objects[key]; ok {
-		if !bytes.Equal(o.body, b) {
-			return fmt.Errorf("create object %s: other bytes are there: %w", key, fs.ErrExist)
-		}
-		return nil
+	if err := m.put(key, b); err != nil {
+		return fmt.Errorf("create object %s: %w", key, err)
 	}
-	m.objects[key] = memoryObject{b, time.Now().UTC()}
+	return nil
+}
+
+// put gives an object its name. m.mu is held.
+func (m *Memory) put(key string, body []byte) error {
+	if o, ok := m.objects[key]; ok && !bytes.Equal(o.body, body) {
+		return fmt.Errorf("other bytes are there: %w", fs.ErrExist)
+	} else if !ok {
+		m.objects[key] = memoryObject{body, time.Now().UTC()}
+	}
 	return nil
 }
 

@@ -45,6 +45,14 @@ func Run(t *testing.T, open func(t *testing.T) storage.Bucket) {
 		{"a cancelled context ends a call", cancelledContext},
 		{"a cancelled context ends a stream", cancelledStream},
 		{"many read at once", manyReaders},
+		{"completes parts", completesParts},
+		{"a part that comes again takes the place of the earlier", partAgain},
+		{"refuses a body that is not the part", wrongPart},
+		{"completes nothing of parts that are not there", missingParts},
+		{"never completes over an existing key", completeOverAnExistingKey},
+		{"parts are no objects", partsAreNoObjects},
+		{"completes what Parts tells", completesWhatIsThere},
+		{"aborts", aborts},
 	} {
 		t.Run(test.promise, func(t *testing.T) { test.run(t, open(t)) })
 	}

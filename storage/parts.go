@@ -1,0 +1,91 @@
+package storage
+
+import (
+	"cmp"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"vitrine"
+)
+
+const (
+	maxAtOnce   = 4        // parts of one object that are sent at once
+	partsMemory = 64 << 20 // bytes that they may take in memory, unless one takes more
+)
+
+// sendParts cuts a body of size bytes into parts and calls put for each, several
+// at once. It returns when all are done: the parts in their order, or the first
+// error. A body that ends early, or has the wrong hash, is for its reader to say.
+func sendParts(ctx context.Context, body io.Reader, size int64, put func(ctx context.Context, part vitrine.Part, b []byte) error) ([]vitrine.Part, error) {
+	partSize := vitrine.PartSize(size)
+	atOnce := int(min(max(partsMemory/partSize, 1), maxAtOnce))
+	buffers := sync.Pool{New: func() any { return make([]byte, partSize) }}
+	var parts []vitrine.Part
+	group, ctx := errgroup.WithContext(ctx)
+	slots := make(chan struct{}, atOnce)
+	for {
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
+			return nil, errors.Join(group.Wait(), ctx.Err())
+		}
+		b := buffers.Get().([]byte)
+		n, err := io.ReadFull(body, b)
+		// By identity: a body that broke off may say the same, wrapped.
+		ended := err == io.EOF || err == io.ErrUnexpectedEOF
+		if err != nil && !ended {
+			group.Go(func() error { return err })
+			return nil, group.Wait()
+		}
+		if n > 0 {
+			part := vitrine.NewPart(len(parts)+1, b[:n])
+			parts = append(parts, part)
+			group.Go(func() error {
+				defer func() { buffers.Put(b); <-slots }()
+				if err := put(ctx, part, b[:n]); err != nil {
+					return fmt.Errorf("part %d: %w", part.Number, err)
+				}
+				return nil
+			})
+		}
+		if ended {
+			return parts, group.Wait()
+		}
+	}
+}
+
+// partOptions are those of a part's body.
+func partOptions(key string, part vitrine.Part) (CreateOptions, error) {
+	if err := checkKey(key); err != nil {
+		return CreateOptions{}, err
+	}
+	if err := part.Check(); err != nil {
+		return CreateOptions{}, fmt.Errorf("object %s: %w", key, err)
+	}
+	opts := CreateOptions{Size: part.Size}
+	hex.Decode(opts.SHA256[:], []byte(part.SHA256))
+	return opts, nil
+}
+
+// checkComplete refuses what no store could complete.
+func checkComplete(ctx context.Context, key string, parts []vitrine.Part, opts CreateOptions) error {
+	if err := checkKey(key); err != nil {
+		return err
+	}
+	err := cmp.Or(ctx.Err(), checkSize(opts))
+	if err == nil {
+		if wrong := vitrine.CheckParts(parts, opts.Size); wrong != nil {
+			err = fmt.Errorf("%w: %w", ErrIntegrity, wrong)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("complete object %s: %w", key, err)
+	}
+	return nil
+}
