@@ -11,10 +11,17 @@ import (
 	"vitrine"
 )
 
-// OpenBucket opens the bucket that rawURL names: file:///dir, or a plain path.
-// A directory that is not there is an error, since it may be mistyped: a history
-// begins with a directory that somebody makes. The error of a URL that can't be
-// opened does not repeat it, for there may be a password in it.
+// OpenBucket opens the bucket that rawURL names:
+//
+//	a path, or file:///dir
+//	s3://bucket/prefix?endpoint=URL&region=NAME&path_style=true
+//	swift://container/prefix?cloud=NAME
+//
+// Credentials come from the environment, as each store's own tools read it. With
+// public_url=URL, where everybody may read the bucket at that URL, downloads
+// are sent there. A place that is not there is an error, since it may be
+// mistyped: a history begins with one that somebody makes. The error of a URL
+// that can't be opened does not repeat it, for there may be a password in it.
 func OpenBucket(ctx context.Context, rawURL string) (Bucket, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -26,14 +33,22 @@ func OpenBucket(ctx context.Context, rawURL string) (Bucket, error) {
 	if !isURL {
 		return openExisting(rawURL)
 	}
-	if scheme != "file" {
-		return nil, fmt.Errorf("storage %q: unknown scheme; want %s", scheme+"://", supported)
-	}
 	u, err := url.Parse(rawURL)
-	if err != nil || u.Host != "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Path == "" {
-		return nil, fmt.Errorf("storage file://: want file:///dir, an absolute path and nothing after it")
+	if err != nil || u.User != nil || u.Fragment != "" {
+		return nil, fmt.Errorf("storage: not a URL without a user and a fragment; credentials come from the environment; want %s", supported)
 	}
-	return openExisting(filepath.FromSlash(u.Path))
+	switch scheme {
+	case "s3":
+		return openS3(ctx, u)
+	case "swift":
+		return openSwift(ctx, u)
+	case "file":
+		if u.Host != "" || u.RawQuery != "" || u.Path == "" {
+			return nil, fmt.Errorf("storage file://: want file:///dir, an absolute path and nothing after it")
+		}
+		return openExisting(filepath.FromSlash(u.Path))
+	}
+	return nil, fmt.Errorf("storage %q: unknown scheme; want %s", scheme+"://", supported)
 }
 
 func openExisting(dir string) (Bucket, error) {
@@ -45,7 +60,7 @@ func openExisting(dir string) (Bucket, error) {
 	return OpenLocal(dir)
 }
 
-const supported = "file:///dir or a path"
+const supported = "a path, file:///dir, s3://bucket/prefix or swift://container/prefix"
 
 // checkKey refuses keys that are not vitrine's, before any backend sees them.
 func checkKey(key string) error {
