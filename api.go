@@ -25,6 +25,32 @@ type UploadGrant struct {
 	Token           string    `json:"token"`
 	Expires         time.Time `json:"expires"`
 	MaxArtifactSize int64     `json:"max_artifact_size"` // bytes
+	Direct          bool      `json:"direct,omitempty"`  // parts go straight to the store: ask for requests
+}
+
+// A PartsRequest asks for the requests that store parts of one artifact. As an
+// artifact's body, with [PartsMediaType], it has all of them and completes it.
+type PartsRequest struct {
+	Size   int64  `json:"size,omitempty"`   // bytes of the whole; 0: not known yet
+	SHA256 string `json:"sha256,omitempty"` // of the whole, lower-case hex; empty: not known yet
+	Parts  []Part `json:"parts"`
+}
+
+// PartsMediaType is that of a [PartsRequest] in the place of an artifact's bytes.
+const PartsMediaType = "application/vnd.vitrine.parts+json"
+
+// A PartsGrant holds one request for each part, in their order.
+type PartsGrant struct {
+	Requests []PartRequest `json:"requests"`
+	Expires  time.Time     `json:"expires"`
+}
+
+// A PartRequest is to be sent to the store as it is, with the part as its body.
+type PartRequest struct {
+	Number int               `json:"number"`
+	Method string            `json:"method"`
+	URL    string            `json:"url"` // a secret until it ends
+	Header map[string]string `json:"header"`
 }
 
 // A Published says where a committed build is shown.

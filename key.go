@@ -19,6 +19,13 @@ const (
 	signatureSuffix = ".sig"
 )
 
+// The file names of the marks beside them.
+var markNames = map[KeyKind]string{
+	InterruptedKind: "interrupted.json",
+	KeptKind:        "kept.json",
+	ExpiredKind:     "expired.json",
+}
+
 // A KeyKind says what lies under a key.
 type KeyKind int
 
@@ -28,9 +35,13 @@ const (
 	RecordKind
 	RecordSignatureKind
 	ArtifactKind
+	InterruptedKind // a Mark: the runner went away; what came is named in it
+	KeptKind        // a Mark: exempt from expiry
+	ExpiredKind     // a Mark: the artifacts were removed, at its time
 )
 
-// A Key is a parsed object key. Day is set for records, Path for artifacts.
+// A Key is a parsed object key. Day is set for records and marks, Path for
+// artifacts.
 type Key struct {
 	Kind KeyKind
 	UUID string
@@ -50,6 +61,11 @@ func RecordKey(start time.Time, uuid string) string {
 
 // SignatureKey is the key of the signature beside the record at key.
 func SignatureKey(key string) string { return key + signatureSuffix }
+
+// MarkKey is the key of a build's mark of one of the three kinds.
+func MarkKey(kind KeyKind, start time.Time, uuid string) string {
+	return DayPrefix(start) + uuid + "/" + markNames[kind]
+}
 
 // ArtifactKey is the key of the artifact with the given stored path.
 func ArtifactKey(uuid, path string) string { return ArtifactsPrefix + uuid + "/" + path }
@@ -85,6 +101,9 @@ func ParseKey(key string) (Key, error) {
 	kinds := map[string]KeyKind{
 		startedName: StartedKind, startedName + signatureSuffix: StartedSignatureKind,
 		recordName: RecordKind, recordName + signatureSuffix: RecordSignatureKind,
+	}
+	for kind, mark := range markNames {
+		kinds[mark] = kind
 	}
 	kind, ok := kinds[name]
 	if !ok {

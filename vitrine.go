@@ -56,6 +56,10 @@ const (
 	Running  State = "running"  // started.json is there, build.json not yet
 	Finished State = "finished" // build.json is there
 	Lost     State = "lost"     // no word came within the server's time-out
+	// Interrupted builds were given up by the server when their runner went
+	// silent: Artifacts is what came, without hashes, and nothing is signed but
+	// the start.
+	Interrupted State = "interrupted"
 )
 
 // A Build is a record as the history shows it. While a build runs, the record
@@ -68,6 +72,10 @@ type Build struct {
 	Sealed int   `json:"sealed_artifacts"`
 	Public int   `json:"public_artifacts"`
 	Bytes  int64 `json:"stored_bytes"` // sum of the stored artifacts' sizes
+	// Expired is when the artifacts were removed, as their time had come.
+	Expired time.Time `json:"expired,omitzero"`
+	Kept    bool      `json:"kept,omitempty"`    // exempt from expiry
+	Storage string    `json:"storage,omitempty"` // which store has it, if a server has several
 }
 
 // Duration is the time from start to end, and 0 for a build without an end.

@@ -248,7 +248,7 @@ func (s *Server) addToIndex(ctx context.Context, signed vitrine.SignedRecord) {
 func (s *Server) putArtifact(c echo.Context) error {
 	ctx, r := c.Request().Context(), c.Request()
 	uuid, path := param(c, "uuid"), param(c, "*")
-	if err := s.tokens.check(r, uuid, time.Now()); err != nil {
+	if err := s.authorize(r, uuid); err != nil {
 		return err
 	}
 	key := vitrine.ArtifactKey(uuid, path)
@@ -293,6 +293,11 @@ func (s *Server) putArtifact(c echo.Context) error {
 	return c.NoContent(http.StatusCreated)
 }
 
+// authorize checks that a request may write to a build.
+func (s *Server) authorize(r *http.Request, uuid string) error {
+	return s.tokens.check(r, uuid, time.Now())
+}
+
 // checkSealed refuses plaintext that the keyring does not declare public, before
 // a byte of it is stored.
 func (s *Server) checkSealed(ctx context.Context, build vitrine.Build, path string, body *bufio.Reader) error {
@@ -324,7 +329,7 @@ func (s *Server) checkSealed(ctx context.Context, build vitrine.Build, path stri
 // bucket publishes the build.
 func (s *Server) commitBuild(c echo.Context) error {
 	ctx, uuid := c.Request().Context(), param(c, "uuid")
-	if err := s.tokens.check(c.Request(), uuid, time.Now()); err != nil {
+	if err := s.authorize(c.Request(), uuid); err != nil {
 		return err
 	}
 	var signed vitrine.SignedRecord

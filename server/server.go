@@ -42,6 +42,9 @@ type Config struct {
 	PublicURL string
 	// Log takes one line a request and what goes wrong. It never holds a token.
 	Log *slog.Logger
+	// Direct has bytes go from and to the store itself, by signed requests. Bucket
+	// must be a [storage.Signer].
+	Direct bool
 	// MaxArtifactSize bounds an uploaded artifact, in bytes. Default
 	// [vitrine.MaxArtifactSize].
 	MaxArtifactSize int64

@@ -88,6 +88,7 @@ the requests under way; a bucket that it had before is picked up again.`,
 	placeFlags(cmd)
 	keyringFlag(cmd)
 	cmd.Flags().Duration("lost-after", 24*time.Hour, "a build that runs longer than this is shown as lost")
+	cmd.Flags().Bool("direct", false, "have runners and readers exchange the bytes with the store itself, by signed requests")
 	cmd.Flags().String("listen", "127.0.0.1:8080", "`address` to listen on")
 	cmd.Flags().String("public-url", os.Getenv("VITRINE_PUBLIC_URL"), "`URL` that people reach the server at; default: http:// and the address (VITRINE_PUBLIC_URL)")
 	return cmd
@@ -121,11 +122,12 @@ func serve(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
+	direct, _ := cmd.Flags().GetBool("direct")
 	public, _ := cmd.Flags().GetString("public-url")
 	if public == "" {
 		public = "http://" + l.Addr().String()
 	}
-	s, err := server.New(server.Config{Tenant: p.tenant, Bucket: bucket, Index: x, Keyring: keys, PublicURL: public, Log: log})
+	s, err := server.New(server.Config{Tenant: p.tenant, Bucket: bucket, Index: x, Keyring: keys, PublicURL: public, Direct: direct, Log: log})
 	if err != nil {
 		l.Close()
 		return usagef("%v", err)
