@@ -23,17 +23,7 @@ if [ -n "${2:-}" ]; then
 	log=$(cd "$OLDPWD" && realpath "$2")
 else
 	log=$dir/log
-	echo "making a log of 1 GiB" >&2
-	{ cat "$root"/testdata/logs/*.log; zstd -dqc "$root"/testdata/logs/*.log.zst; } >lines
-	# One pass of awk per copy of the logs, each with other times.
-	size=$(stat -c %s lines)
-	for ((i = 0; i * size < 1 << 30; i++)); do
-		awk -v day=$((i % 28 + 1)) -v seed=$i 'BEGIN { srand(seed) } {
-			t += int(rand() * 1.3)
-			printf "2026-11-%02d %02d:%02d:%02d.%06d | %s\n", day, t / 3600 % 24, t / 60 % 60, t % 60, rand() * 1e6, $0
-		}' lines
-	done | head -c $((1 << 30)) >log || [ "${PIPESTATUS[1]}" = 0 ]
-	rm lines
+	"$root/bench/log.sh" "$log"
 fi
 
 age-keygen -o key 2>/dev/null
