@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"time"
@@ -34,7 +35,7 @@ func (x *Index) Add(ctx context.Context, e Entry) error {
 	if err != nil {
 		return fmt.Errorf("add to index: %w", err)
 	}
-	_, duplicates, err := x.addAll(ctx, []parsed{{r, e}})
+	_, duplicates, err := x.addAll(ctx, []arrival{{uuid: r.UUID, day: r.StartTime, parsed: &parsed{r, e}}})
 	if err == nil && len(duplicates) > 0 {
 		err = fmt.Errorf("build %s: %w", r.UUID, ErrDuplicate)
 	}
@@ -47,6 +48,14 @@ func (x *Index) Add(ctx context.Context, e Entry) error {
 type parsed struct {
 	record *vitrine.Record
 	entry  Entry
+}
+
+// An arrival is what is new of a build: its record, marks, or both.
+type arrival struct {
+	uuid   string
+	day    time.Time // a time on the day of its start
+	parsed *parsed   // nil: no news
+	marks  []marking
 }
 
 func (x *Index) parse(e Entry) (*vitrine.Record, error) {
@@ -63,9 +72,9 @@ func (x *Index) parse(e Entry) (*vitrine.Record, error) {
 	return r, nil
 }
 
-// addAll adds records in one transaction, and returns those that are refused as
-// duplicates.
-func (x *Index) addAll(ctx context.Context, list []parsed) (added int, duplicates []*vitrine.Record, err error) {
+// addAll adds records and marks in one transaction, and returns the records that
+// are refused as duplicates.
+func (x *Index) addAll(ctx context.Context, list []arrival) (added int, duplicates []*vitrine.Record, err error) {
 	tx, err := x.write.BeginTx(ctx, nil)
 	if err != nil {
 		return 0, nil, err
@@ -74,15 +83,22 @@ func (x *Index) addAll(ctx context.Context, list []parsed) (added int, duplicate
 	if err := x.catalog.update(ctx, tx); err != nil {
 		return 0, nil, err
 	}
-	for _, p := range list {
-		changed, err := x.add(ctx, tx, p)
-		switch {
-		case err == ErrDuplicate:
-			duplicates = append(duplicates, p.record)
-		case err != nil:
-			return 0, nil, err
-		case changed:
-			added++
+	for _, a := range list {
+		if a.parsed != nil {
+			changed, err := x.add(ctx, tx, *a.parsed)
+			switch {
+			case err == ErrDuplicate:
+				duplicates = append(duplicates, a.parsed.record)
+			case err != nil:
+				return 0, nil, err
+			case changed:
+				added++
+			}
+		}
+		for _, m := range a.marks {
+			if err := x.mark(ctx, tx, a.uuid, a.day, m); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return 0, nil, err
+			}
 		}
 	}
 	return added, duplicates, tx.Commit()
@@ -125,8 +141,8 @@ func (x *Index) add(ctx context.Context, tx *sql.Tx, p parsed) (changed bool, er
 	}
 	if id == 0 {
 		err = tx.QueryRowContext(ctx, insertBuild, row...).Scan(&id)
-	} else {
-		_, err = tx.ExecContext(ctx, updateBuild, append(row, id)...)
+	} else if _, err = tx.ExecContext(ctx, updateBuild, append(row, id)...); err == nil && later != 0 {
+		err = dropMarks(ctx, tx, id) // they are another build's
 	}
 	if err != nil {
 		return false, err
@@ -147,7 +163,9 @@ const buildColumns = `start, uuid, series, service, job, buildset, change, ended
 const (
 	buildValues = "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
 	insertBuild = "INSERT INTO builds (" + buildColumns + ") VALUES (" + buildValues + ") RETURNING id"
-	updateBuild = "UPDATE builds SET (" + buildColumns + ") = (" + buildValues + ") WHERE id = ?"
+	// No build is interrupted that has ended, or that begins earlier than it was
+	// thought to.
+	updateBuild = "UPDATE builds SET (" + buildColumns + ", interrupted) = (" + buildValues + ", 0) WHERE id = ?"
 )
 
 func (x *Index) row(ctx context.Context, tx *sql.Tx, r *vitrine.Record) ([]any, error) {

@@ -93,7 +93,7 @@ func (x *Index) builds(ctx context.Context, tx *sql.Tx, list []chosen) ([]vitrin
 			ids = append(ids, c.id)
 		}
 		builds = builds[:len(at)]
-		rows, err := tx.QueryContext(ctx, "SELECT id, "+buildColumns+" FROM builds WHERE true"+in("id", ids))
+		rows, err := tx.QueryContext(ctx, "SELECT id, "+buildColumns+", interrupted, kept, expired FROM builds WHERE true"+in("id", ids))
 		if err != nil {
 			return nil, err
 		}
@@ -112,15 +112,15 @@ func (x *Index) builds(ctx context.Context, tx *sql.Tx, list []chosen) ([]vitrin
 	return builds, nil
 }
 
-// scan reads a row of id and buildColumns.
+// scan reads a row of id, buildColumns and what marks say.
 func (x *Index) scan(rows *sql.Rows) (int64, vitrine.Build, error) {
 	b := vitrine.Build{Record: vitrine.Record{Version: vitrine.RecordVersion, Tenant: x.tenant}}
-	var id, start, ended, expires, number, service, job int64
+	var id, start, ended, expires, number, service, job, interrupted, kept, expired int64
 	var uuid, buildset sql.RawBytes
 	err := rows.Scan(&id, &start, &uuid, &number, &service, &job, &buildset, &b.Ref.Change, &ended, &expires,
 		&b.Voting, &b.Sealed, &b.Public, &b.Bytes,
 		&b.Ref.Patchset, &b.Ref.Ref, &b.Ref.OldRev, &b.Ref.NewRev, &b.Ref.RefURL, &b.EventID, &b.Nodeset, &b.ErrorDetail,
-		&b.Keyring.Commit, &b.Keyring.URL, &b.Publisher)
+		&b.Keyring.Commit, &b.Keyring.URL, &b.Publisher, &interrupted, &kept, &expired)
 	if err != nil {
 		return 0, b, err
 	}
@@ -133,15 +133,21 @@ func (x *Index) scan(rows *sql.Rows) (int64, vitrine.Build, error) {
 	b.Ref.Project, b.Ref.Branch, b.Result = names[s.project], names[s.branch], vitrine.Result(names[s.result])
 	b.UUID, b.Buildset = hex.EncodeToString(uuid), hex.EncodeToString(buildset)
 	b.StartTime, b.EndTime, b.Expires = fromUnix(start), fromUnix(ended), fromUnix(expires)
+	b.Kept, b.Expired = kept != 0, fromUnix(expired)
+	if interrupted != 0 {
+		b.Result = "" // that of its series is for filters
+	}
 	b.ID = b.Record.ID()
-	b.State = x.state(&b.Record)
+	b.State = x.state(&b.Record, interrupted != 0)
 	return id, b, nil
 }
 
-func (x *Index) state(r *vitrine.Record) vitrine.State {
+func (x *Index) state(r *vitrine.Record, interrupted bool) vitrine.State {
 	switch {
 	case !r.IsStarted():
 		return vitrine.Finished
+	case interrupted:
+		return vitrine.Interrupted
 	case r.StartTime.Unix() < x.cutoff():
 		return vitrine.Lost
 	}
@@ -149,21 +155,29 @@ func (x *Index) state(r *vitrine.Record) vitrine.State {
 }
 
 // Build returns the whole record of a build, and what is stored of it; callers
-// share both and must not change them. A build that is not in the index is
-// [fs.ErrNotExist].
+// share both and must not change them. The artifacts of an interrupted build are
+// those of its mark. A build that is not in the index is [fs.ErrNotExist].
 func (x *Index) Build(ctx context.Context, uuid string) (vitrine.Build, Entry, error) {
 	if !vitrine.ValidUUID(uuid) {
 		return vitrine.Build{}, Entry{}, fmt.Errorf("build %.60q: %w", uuid, fs.ErrNotExist)
 	}
-	p, err := x.record(ctx, uuid)
+	m, err := x.marksOf(ctx, uuid)
+	var p parsed
+	if err == nil {
+		p, err = x.record(ctx, uuid)
+	}
 	if err == sql.ErrNoRows {
 		err = fs.ErrNotExist
 	}
 	if err != nil {
 		return vitrine.Build{}, Entry{}, fmt.Errorf("build %s: %w", uuid, err)
 	}
-	b := vitrine.Build{Record: *p.record, ID: p.record.ID(), State: x.state(p.record)}
-	b.Sealed, b.Public, b.Bytes = count(p.record)
+	b := vitrine.Build{Record: *p.record, ID: p.record.ID(), Kept: m.kept, Expired: m.expired}
+	b.State = x.state(p.record, m.interrupted != nil)
+	if b.State == vitrine.Interrupted {
+		b.Artifacts = partial(m.interrupted)
+	}
+	b.Sealed, b.Public, b.Bytes = count(&b.Record)
 	return b, p.entry, nil
 }
 

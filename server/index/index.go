@@ -4,7 +4,7 @@
 //
 // The index is a cache. The same records give the same answers, in whatever
 // order they came, so the file may be deleted at any time and filled again with
-// [Index.Sync]. It must never hold what is not in a record, and it checks no
+// [Index.Sync]. It must never hold what is not in a record or a mark, and it checks no
 // signature: it stores them for those who do.
 package index
 
@@ -32,7 +32,7 @@ var schema string
 
 const (
 	applicationID = 0x76697472 // "vitr", in the file's header: it is ours to delete
-	schemaVersion = 2
+	schemaVersion = 3
 
 	readers    = 4                // connections that read at once
 	checkTime  = 2 * time.Second  // that opening may spend on looking for damage

@@ -37,7 +37,7 @@ type Query struct {
 	Service, Job, Project, Branch, Pipeline []string
 
 	Change   []string // numbers
-	Result   []string // results, and RUNNING; LOST are also builds that did not end in time
+	Result   []string // results, and RUNNING; LOST are also builds that did not end in time, or were interrupted
 	UUID     []string // whole, or a beginning with * after it
 	Buildset []string // whole
 

@@ -10,7 +10,7 @@ CREATE TABLE names (
 
 -- A series is one combination of all names that a list is filtered by. Whatever
 -- the filter, it comes down to a set of series; result is the name '' while
--- builds have not ended.
+-- builds have not ended, and 'LOST' of those that were interrupted.
 CREATE TABLE series (
   id       INTEGER PRIMARY KEY,
   service  INTEGER NOT NULL REFERENCES names,
@@ -48,7 +48,12 @@ CREATE TABLE builds (
   error_detail   TEXT NOT NULL,
   keyring_commit TEXT NOT NULL,
   keyring_url    TEXT NOT NULL,
-  publisher      TEXT NOT NULL
+  publisher      TEXT NOT NULL,
+  -- What marks say: seconds since 1970, 0: there is none. An interrupted build
+  -- has its partial artifacts counted above; one that has ended is not one.
+  interrupted    INTEGER NOT NULL DEFAULT 0,
+  kept           INTEGER NOT NULL DEFAULT 0,
+  expired        INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 -- Every index is in the order of builds and holds all that choosing a page's
@@ -66,6 +71,15 @@ CREATE TABLE records (
   record    BLOB NOT NULL,
   signature BLOB NOT NULL -- empty: none
 ) STRICT;
+
+-- The marks beside the records.
+CREATE TABLE marks (
+  build  INTEGER NOT NULL REFERENCES builds,
+  kind   TEXT NOT NULL,    -- the column above that it sets
+  stored INTEGER NOT NULL, -- when, by the store's clock, in milliseconds since 1970; 0: not known
+  mark   BLOB NOT NULL,    -- of an interrupted build; else empty
+  PRIMARY KEY (build, kind)
+) STRICT, WITHOUT ROWID;
 
 -- One row: whose records these are, and whether a sync of all of the bucket has
 -- ended well. Until then old builds may be missing, whatever is there.

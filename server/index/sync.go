@@ -47,7 +47,7 @@ type Report struct {
 func (x *Index) Sync(ctx context.Context, from storage.Reader, since time.Time) (Report, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	s := &syncer{x: x, from: from, found: make(chan found), read: make(chan parsed)}
+	s := &syncer{x: x, from: from, found: make(chan found), read: make(chan arrival)}
 	var readers sync.WaitGroup
 	for range syncReaders {
 		readers.Go(func() {
@@ -93,10 +93,10 @@ var ErrUnreadable = errors.New("records that can't be read now")
 type syncer struct {
 	x     *Index
 	from  storage.Reader
-	found chan found  // what the index lacks
-	read  chan parsed // what of it is acceptable
+	found chan found   // what the index lacks
+	read  chan arrival // what of it is acceptable
 
-	big sync.Mutex // held to parse a big record
+	big sync.Mutex // held to parse a big record, or mark
 
 	mu      sync.Mutex
 	report  Report
@@ -105,12 +105,20 @@ type syncer struct {
 	example string // one of them, and why
 }
 
-// A found build is one whose records the index does not have, or not the last.
+// A found build is one whose records the index does not have, or not the last, or
+// whose marks are others than it has.
 type found struct {
 	day             time.Time
 	uuid            string
 	started, record int64 // size, or -1: not there
-	known           bool  // the index has started.json
+	marks           map[vitrine.KeyKind]storage.Object
+	had             *indexed // nil: the index does not know the build
+}
+
+// indexed is what the index has of a build.
+type indexed struct {
+	ended bool
+	marks map[vitrine.KeyKind]int64 // when they were stored
 }
 
 // list looks for builds that the index lacks.
@@ -134,15 +142,14 @@ func (s *syncer) list(ctx context.Context, since time.Time) error {
 // listPrefix goes through records in the order of their keys, so by day, then
 // by build.
 func (s *syncer) listPrefix(ctx context.Context, prefix string) error {
-	var have map[string]bool // of the day: whether a build has ended, by uuid
+	var have map[string]*indexed // of the day, by uuid
 	var f found
 	flush := func() error {
 		if f.uuid == "" {
 			return nil
 		}
-		ended, known := have[f.uuid]
-		f.known = known
-		if known && (ended || f.record < 0) {
+		f.had = have[f.uuid]
+		if f.had != nil && (f.had.ended || f.record < 0) && len(f.newMarks()) == 0 {
 			s.count(1)
 			return nil
 		}
@@ -157,10 +164,10 @@ func (s *syncer) listPrefix(ctx context.Context, prefix string) error {
 		if err != nil {
 			return err
 		}
-		if s.x.broken.has(o.Key) {
+		key, err := vitrine.ParseKey(o.Key)
+		if s.x.broken.has(o.Key) || s.x.broken.has(markVersion(o)) {
 			continue
 		}
-		key, err := vitrine.ParseKey(o.Key)
 		if err != nil {
 			s.passOver(o.Key, err)
 			continue
@@ -170,7 +177,7 @@ func (s *syncer) listPrefix(ctx context.Context, prefix string) error {
 				return err
 			}
 			if have == nil || !key.Day.Equal(f.day) {
-				if have, err = s.x.endedOn(ctx, key.Day); err != nil {
+				if have, err = s.x.indexedOn(ctx, key.Day); err != nil {
 					return err
 				}
 			}
@@ -181,40 +188,64 @@ func (s *syncer) listPrefix(ctx context.Context, prefix string) error {
 			f.started = o.Size
 		case vitrine.RecordKind:
 			f.record = o.Size
+		case vitrine.InterruptedKind, vitrine.KeptKind, vitrine.ExpiredKind:
+			if f.marks == nil {
+				f.marks = make(map[vitrine.KeyKind]storage.Object)
+			}
+			f.marks[key.Kind] = o
 		}
 	}
 	return flush()
 }
 
-// endedOn are the builds of a day that the index has, and whether they ended.
-func (x *Index) endedOn(ctx context.Context, day time.Time) (map[string]bool, error) {
-	rows, err := x.read.QueryContext(ctx, "SELECT uuid, ended <> 0 FROM builds WHERE start >= ? AND start < ?",
-		day.Unix(), day.AddDate(0, 0, 1).Unix())
+// indexedOn are the builds of a day that the index has.
+func (x *Index) indexedOn(ctx context.Context, day time.Time) (map[string]*indexed, error) {
+	rows, err := x.read.QueryContext(ctx, `SELECT uuid, ended <> 0, kind, stored FROM builds LEFT JOIN marks ON build = id
+		WHERE start >= ? AND start < ?`, day.Unix(), day.AddDate(0, 0, 1).Unix())
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	have := make(map[string]bool)
+	have := make(map[string]*indexed)
 	var uuid sql.RawBytes
 	var ended bool
+	var kind sql.NullString
+	var stored sql.NullInt64
 	for rows.Next() {
-		if err := rows.Scan(&uuid, &ended); err != nil {
+		if err := rows.Scan(&uuid, &ended, &kind, &stored); err != nil {
 			return nil, err
 		}
-		have[hex.EncodeToString(uuid)] = ended
+		b := have[hex.EncodeToString(uuid)]
+		if b == nil {
+			b = &indexed{ended: ended}
+			have[hex.EncodeToString(uuid)] = b
+		}
+		if kind.Valid {
+			b.note(kind.String, stored.Int64)
+		}
 	}
 	return have, rows.Err()
 }
 
-// readBuild reads the record that says most about a build.
+// readBuild reads the record that says most about a build, and its marks.
 func (s *syncer) readBuild(ctx context.Context, f found) {
 	started, record := f.dayKeys()
+	a := arrival{uuid: f.uuid, day: f.day}
+	if f.record >= 0 && (f.had == nil || !f.had.ended) {
+		a.parsed = s.readRecord(ctx, f, record, f.record)
+	}
 	switch {
-	case f.record >= 0 && s.readRecord(ctx, f, record, f.record):
-	case f.known:
+	case a.parsed != nil:
+	case f.had != nil:
 		s.count(1)
 	case f.started >= 0:
-		s.readRecord(ctx, f, started, f.started)
+		a.parsed = s.readRecord(ctx, f, started, f.started)
+	}
+	if a.parsed == nil && f.had == nil {
+		return
+	}
+	if a.marks = s.readMarks(ctx, f); a.parsed != nil || len(a.marks) > 0 {
+		s.read <- a
 	}
 }
 
@@ -222,8 +253,8 @@ func (f found) dayKeys() (started, record string) {
 	return vitrine.StartedKey(f.day, f.uuid), vitrine.RecordKey(f.day, f.uuid)
 }
 
-// readRecord reads, parses and passes on one record, and reports whether it could.
-func (s *syncer) readRecord(ctx context.Context, f found, key string, size int64) bool {
+// readRecord reads and parses one record; what it returns is nil if it can't.
+func (s *syncer) readRecord(ctx context.Context, f found, key string, size int64) *parsed {
 	if size > bigRecord {
 		s.big.Lock()
 		defer s.big.Unlock()
@@ -232,8 +263,7 @@ func (s *syncer) readRecord(ctx context.Context, f found, key string, size int64
 	switch {
 	case ctx.Err() != nil: // which Sync itself reports
 	case err == nil:
-		s.read <- p
-		return true
+		return &p
 	case errors.Is(err, vitrine.ErrRecord):
 		s.passOver(key, err)
 	case errors.Is(err, fs.ErrNotExist): // deleted since it was listed
@@ -241,7 +271,7 @@ func (s *syncer) readRecord(ctx context.Context, f found, key string, size int64
 	default:
 		s.retryLater(key, err)
 	}
-	return false
+	return nil
 }
 
 func (s *syncer) parse(ctx context.Context, f found, key string) (p parsed, err error) {
@@ -279,9 +309,9 @@ func (s *syncer) readAll(ctx context.Context, key string, limit int64) ([]byte, 
 // addAll adds what was read, many records at a time, until there is no more. On
 // failure it calls stop and reads on, so that nobody waits for it.
 func (s *syncer) addAll(ctx context.Context, stop func()) error {
-	var batch []parsed
+	var batch []arrival
 	var failed error
-	size := 0
+	size, records := 0, 0
 	flush := func() {
 		if len(batch) == 0 {
 			return
@@ -299,16 +329,23 @@ func (s *syncer) addAll(ctx context.Context, stop func()) error {
 			}
 			s.passOver(record, ErrDuplicate)
 		}
-		s.count(len(batch) - len(duplicates))
+		s.count(records - len(duplicates))
 		s.report.Added += added
 		clear(batch)
-		batch, size = batch[:0], 0
+		batch, size, records = batch[:0], 0, 0
 	}
-	for p := range s.read {
+	for a := range s.read {
 		if failed != nil {
 			continue
 		}
-		batch, size = append(batch, p), size+len(p.entry.Record)
+		batch = append(batch, a)
+		if a.parsed != nil {
+			size += len(a.parsed.entry.Record)
+			records++
+		}
+		for _, m := range a.marks {
+			size += len(m.text)
+		}
 		if len(batch) >= batchRecords || size >= batchBytes {
 			flush()
 		}
