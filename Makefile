@@ -1,6 +1,6 @@
 # What people type. CI calls the same targets.
 
-.PHONY: build demo test test-stock fuzz bench lint
+.PHONY: build demo test test-stock test-stores fuzz bench lint
 
 build:                       ## the command, without cgo
 	CGO_ENABLED=0 go build -trimpath -o vitrine ./cmd/vitrine
@@ -15,6 +15,9 @@ test:                        ## the tests; with RACE=-race as CI runs them
 test-stock: build            ## against stock age, zstd, gpg and ssh-keygen, which must be installed
 	go test -tags stock ./...
 	./.ci/demo ./vitrine
+
+test-stores:                 ## against a real Swift and a real S3 server; test/stores/run says what it needs
+	./test/stores/run ./test/stores/go-test $(RACE)
 
 fuzz:                        ## each fuzz target for FUZZTIME
 	./.ci/fuzz $(or $(FUZZTIME),10s)
