@@ -2,6 +2,7 @@ package crypto
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -113,12 +114,13 @@ func (r *frameReader) close() {
 // readFrame reads the next frame. One with plaintext goes into the queue, a
 // skippable one is passed over, and the seek table must be the end.
 func (r *frameReader) readFrame() error {
-	head, err := r.src.Peek(zstd.HeaderMaxSize)
-	if err != nil && err != io.EOF {
-		return err
-	}
-	if len(head) == 0 {
+	head, end := r.src.Peek(zstd.HeaderMaxSize)
+	switch {
+	case len(head) > 0: // the frame may be there whole, though what follows isn't
+	case end == io.EOF:
 		return foreign("the zstd stream has no seek table at its end")
+	default:
+		return end
 	}
 	if len(r.entries) == maxFrames {
 		return foreign("more than %d zstd frames", maxFrames)
@@ -126,7 +128,7 @@ func (r *frameReader) readFrame() error {
 	var h zstd.Header
 	if err := h.Decode(head); err != nil {
 		if errors.Is(err, io.ErrUnexpectedEOF) {
-			return endsWithin()
+			return unexpectedEnd(cmp.Or(end, io.EOF))
 		}
 		return fmt.Errorf("%w: no zstd frame where one should start: %w", ErrAltered, err)
 	}

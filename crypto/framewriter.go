@@ -55,6 +55,7 @@ type frameWriter struct {
 	queue   []*plainFrame // being compressed, oldest first
 	entries []seekEntry   // of the frames written
 	offset  int64         // bytes written to dst
+	flushed int64         // offset after the last flush
 	err     error         // the first one; nothing is written after it
 }
 
@@ -115,8 +116,8 @@ func (w *frameWriter) write(b []byte) {
 	w.err = err
 }
 
-// Close writes what is left: the last frames, the padding, the seek table.
-func (w *frameWriter) Close() error {
+// writeAll writes the frames that are there, the current one as far as it got.
+func (w *frameWriter) writeAll() {
 	if w.current != nil && len(w.current.plain) > 0 && w.err == nil {
 		w.pack()
 	} else if w.current != nil {
@@ -126,6 +127,35 @@ func (w *frameWriter) Close() error {
 	for len(w.queue) > 0 {
 		w.writeOldest()
 	}
+}
+
+// maxFlushed bounds the frames of a stream that is flushed: each flush takes two,
+// and the other half is left for the plaintext that comes after.
+const maxFlushed = maxFrames / 2
+
+// flush writes all frames, and then padding until age must have written out the
+// chunk that the last of them ends in. age holds a full chunk back until more
+// comes, as it may be the last one, so the padding reaches one byte into the next.
+func (w *frameWriter) flush() error {
+	if w.err != nil {
+		return w.err
+	}
+	if len(w.entries)+len(w.queue) >= maxFlushed {
+		return fmt.Errorf("flush: there are %d frames already, and as many are left for what comes", maxFlushed)
+	}
+	w.writeAll()
+	if w.offset == w.flushed {
+		return w.err
+	}
+	end := (w.offset+chunkSize-1)/chunkSize*chunkSize + 1
+	w.writePadding(uint32(max(end-w.offset-skippableHeader, 0)))
+	w.flushed = w.offset
+	return w.err
+}
+
+// Close writes what is left: the last frames, the padding, the seek table.
+func (w *frameWriter) Close() error {
+	w.writeAll()
 	if w.err == nil && len(w.entries) == 0 {
 		// Stock zstd refuses a stream without a frame.
 		w.writeFrame(encoder().EncodeAll(nil, nil), 0)

@@ -18,7 +18,16 @@ import (
 func TestLibraryReadsOurs(t *testing.T) {
 	key := newKey(t)
 	plain := logText(4*frameSize + 321)
-	r, err := age.Decrypt(bytes.NewReader(seal(t, plain, key.Recipient())), key)
+	for name, sealed := range map[string][]byte{
+		"sealed":  seal(t, plain, key.Recipient()),
+		"flushed": sealFlushing(t, plain, 300_000, key.Recipient()),
+	} {
+		t.Run(name, func(t *testing.T) { libraryReads(t, sealed, plain, key) })
+	}
+}
+
+func libraryReads(t *testing.T, sealed, plain []byte, key *age.X25519Identity) {
+	r, err := age.Decrypt(bytes.NewReader(sealed), key)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,9 @@ const maxHeader = 1 << 20
 // bytes of the plaintext. The Reader must be read to [io.EOF]: only then is the
 // file known to be whole. It implements [io.WriterTo], the fastest way.
 //
+// Of a file whose end is missing it gives out what the 64 KiB chunks of age that
+// are there whole hold: of what Seal made, the whole frames in them.
+//
 // If no identity fits, the error is an [*age.NoIdentityMatchError]. Bytes that
 // are not what was sealed are [ErrCorrupt], with [ErrTruncated], [ErrExtended]
 // or [ErrAltered] where the bytes tell which; errors of src and of identities

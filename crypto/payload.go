@@ -68,6 +68,7 @@ type payload struct {
 	key  []byte  // of the chunks
 	n    int64   // plaintext bytes read
 	head [4]byte // the first of them
+	err  error   // the first one
 }
 
 func newPayload(s *source, header, fileKey []byte) (*payload, error) {
@@ -85,6 +86,9 @@ func newPayload(s *source, header, fileKey []byte) (*payload, error) {
 }
 
 func (p *payload) Read(b []byte) (int, error) {
+	if p.err != nil {
+		return 0, p.err
+	}
 	n, err := p.age.Read(b)
 	if p.n < int64(len(p.head)) {
 		copy(p.head[p.n:], b[:n])
@@ -93,6 +97,7 @@ func (p *payload) Read(b []byte) (int, error) {
 	if err != nil && err != io.EOF {
 		err = p.explain()
 	}
+	p.err = err
 	return n, err
 }
 

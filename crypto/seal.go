@@ -11,7 +11,7 @@ import (
 
 // A Writer seals what is written to it. A file is complete only when Close has
 // returned nil; after an error, or without Close, what was written so far opens
-// as [ErrTruncated]. There is nothing to release when a Writer is given up.
+// as [ErrTruncated], after what was in whole frames by then. There is nothing to release when a Writer is given up.
 //
 // A Writer is not safe for concurrent use. Several Writers share the
 // compressors and their memory.
@@ -123,6 +123,31 @@ func (w *Writer) filled(p []byte) {
 	if err := w.frames.filled(len(p)); err != nil {
 		w.err = fmt.Errorf("seal: %w", err)
 	}
+}
+
+// Flush makes all that was written so far readable from what has been written to
+// dst, even if that is the end of it: [Open] gives it out before [ErrTruncated].
+// It takes up to 64 KiB of the file each time, and compression suffers from
+// flushing often. If nothing was written since the last Flush it does nothing.
+//
+// Only a Writer of [Seal] can be flushed. That Flush fails without dst having
+// failed changes nothing about the Writer.
+func (w *Writer) Flush() error {
+	f, ok := w.frames.(*frameWriter)
+	if !ok {
+		return errors.New("seal: what is sealed without frames can't be flushed")
+	}
+	if w.err != nil {
+		return w.err
+	}
+	if err := f.flush(); err != nil {
+		err = fmt.Errorf("seal: %w", err)
+		if f.err != nil {
+			w.err = err
+		}
+		return err
+	}
+	return nil
 }
 
 // Close writes what was held back and makes the file complete, unless the

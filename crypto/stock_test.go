@@ -66,7 +66,12 @@ func TestStockToolsOpen(t *testing.T) {
 				t.Errorf("%s: age -d | zstd -d gives %d bytes, want the %d that were sealed", r.name, len(got), n)
 			}
 		}
-		plain := noise(100_000)
+		plain := logText(200_000)
+		stream := run(t, sealFlushing(t, plain, 30_000, r.recipient), "age", "-d", "-i", r.file)
+		if got := run(t, stream, "zstd", "-d"); !bytes.Equal(got, plain) {
+			t.Errorf("%s: age -d | zstd -d of a flushed file gives %d bytes, want %d", r.name, len(got), len(plain))
+		}
+		plain = noise(100_000)
 		if got := run(t, sealRaw(t, plain, r.recipient), "age", "-d", "-i", r.file); !bytes.Equal(got, plain) {
 			t.Errorf("%s: age -d of a file sealed as it is gives %d bytes", r.name, len(got))
 		}

@@ -31,7 +31,8 @@ var expectations = map[string]error{
 	"corrupt": ErrCorrupt, "foreign": ErrForeign, "no match": new(age.NoIdentityMatchError),
 }
 
-func TestVectors(t *testing.T) {
+func readVectors(t *testing.T) []vector {
+	t.Helper()
 	b, err := os.ReadFile(filepath.Join(vectorsDir, "vectors.json"))
 	if err != nil {
 		t.Fatal(err)
@@ -42,6 +43,25 @@ func TestVectors(t *testing.T) {
 	if err := d.Decode(&vectors); err != nil {
 		t.Fatal(err)
 	}
+	return vectors
+}
+
+func vectorIdentities(t *testing.T, name string) []age.Identity {
+	t.Helper()
+	key, err := os.Open(filepath.Join(vectorsDir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer key.Close()
+	ids, err := ParseIdentities(key, name, UI{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ids
+}
+
+func TestVectors(t *testing.T) {
+	vectors := readVectors(t)
 	files, err := filepath.Glob(filepath.Join(vectorsDir, "*.age"))
 	if err != nil {
 		t.Fatal(err)
@@ -55,15 +75,7 @@ func TestVectors(t *testing.T) {
 			if !ok {
 				t.Fatalf("expects %q, which is no outcome", v.Expect)
 			}
-			key, err := os.Open(filepath.Join(vectorsDir, v.Identity))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer key.Close()
-			ids, err := ParseIdentities(key, v.Identity, UI{})
-			if err != nil {
-				t.Fatal(err)
-			}
+			ids := vectorIdentities(t, v.Identity)
 			sealed, err := os.ReadFile(filepath.Join(vectorsDir, v.File))
 			if err != nil {
 				t.Fatal(err)
