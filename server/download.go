@@ -44,23 +44,36 @@ func (s *Server) serveArtifact(c echo.Context, build vitrine.Build, a vitrine.Ar
 	ctx := c.Request().Context()
 	key := vitrine.ArtifactKey(build.UUID, a.Path)
 	object, err := s.Bucket.Stat(ctx, key)
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && !build.Expired.IsZero():
+		return refuse(http.StatusGone, "%s: removed on %s, as its time had come", a.Path, build.Expired.Format(time.DateOnly))
+	case errors.Is(err, fs.ErrNotExist):
 		return refuse(http.StatusGone, "%s: the record names it, but the store has it no longer", a.Path)
-	} else if err != nil {
-		return err
+	case err != nil:
+		return fromStore(err)
 	}
 	h := c.Response().Header()
 	mediaType, inline := inlineTypes[strings.ToLower(path.Ext(a.Path))]
 	disposition := "inline"
 	if a.Sealed || !inline {
-		mediaType, disposition = "application/octet-stream", "attachment"
+		mediaType, disposition = octetStream, "attachment"
+	}
+	if s.signer != nil && disposition == "attachment" && c.Request().Method == http.MethodGet {
+		address, err := s.signer.SignOpen(ctx, key, path.Base(a.Path), time.Now().Add(signedLife))
+		if err != nil {
+			return fromStore(err)
+		}
+		h.Set("Cache-Control", "no-store") // it is good for minutes
+		return c.Redirect(http.StatusFound, address)
 	}
 	h.Set("Content-Type", mediaType)
 	// A path is of characters that need no quoting (vitrine.ValidPath).
 	h.Set("Content-Disposition", fmt.Sprintf("%s; filename=%q", disposition, path.Base(a.Path)))
 	h.Set("Content-Security-Policy", "sandbox; default-src 'none'")
-	h.Set("ETag", `"`+a.SHA256+`"`)
-	h.Set("Cache-Control", "public, max-age=31536000, immutable")
+	if a.SHA256 != "" { // that of an interrupted build has none
+		h.Set("ETag", `"`+a.SHA256+`"`)
+		h.Set("Cache-Control", "public, max-age=31536000, immutable")
+	}
 	// Served as the store has it: whether it is what was signed, readers check.
 	body := &objectReader{ctx: ctx, bucket: s.Bucket, key: key, size: object.Size}
 	defer body.Close()

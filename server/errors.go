@@ -51,6 +51,10 @@ func statusOf(err error) (status int, detail string) {
 		return http.StatusUnprocessableEntity, err.Error()
 	case errors.Is(err, signature.ErrInvalid), errors.Is(err, keyring.ErrNoService), errors.Is(err, keyring.ErrRecord):
 		return http.StatusForbidden, err.Error()
+	case errors.Is(err, errBody):
+		return http.StatusRequestTimeout, "the upload broke off, or paused for too long"
+	case errors.Is(err, storage.ErrUnavailable):
+		return http.StatusServiceUnavailable, "the store does not answer, or can't do its work now: nothing is wrong with the request"
 	case errors.Is(err, storage.ErrIntegrity):
 		return http.StatusUnprocessableEntity, err.Error()
 	case errors.Is(err, fs.ErrNotExist):
@@ -59,6 +63,8 @@ func statusOf(err error) (status int, detail string) {
 		return http.StatusConflict, "other bytes are stored under this name already; nothing is ever replaced"
 	case errors.Is(err, context.DeadlineExceeded):
 		return http.StatusServiceUnavailable, "took too long"
+	case errors.Is(err, errStore):
+		return http.StatusBadGateway, "the store refused what the server asked of it: nothing is wrong with the request, and the server's log has the reason"
 	}
 	return http.StatusInternalServerError, ""
 }

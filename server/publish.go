@@ -1,11 +1,9 @@
 package server
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -18,6 +16,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 	"golang.org/x/crypto/ssh"
+	"golang.org/x/sync/errgroup"
 
 	"vitrine"
 	"vitrine/keyring"
@@ -38,7 +37,7 @@ const (
 	// take two in a JSON string.
 	maxSubmission = 2*vitrine.MaxRecordSize + 8*vitrine.MaxSignatureSize
 
-	ageMagic = "age-encryption.org/v1\n" // age-encryption.org/v1, "Header"
+	checksAtOnce = 8 // of objects, when a build is committed
 )
 
 // beginBuild is POST …/builds: a publisher shows a signed started.json, and
@@ -80,7 +79,7 @@ func (s *Server) beginBuild(c echo.Context) error {
 		return err
 	}
 	token, expires := s.tokens.make(record.UUID, now)
-	return c.JSON(http.StatusCreated, vitrine.UploadGrant{Token: token, Expires: expires, MaxArtifactSize: s.MaxArtifactSize})
+	return c.JSON(http.StatusCreated, vitrine.UploadGrant{Token: token, Expires: expires, MaxArtifactSize: s.MaxArtifactSize, Direct: s.signer != nil})
 }
 
 // takeUUID stores the started record of a build whose uuid is new. That of the
@@ -201,11 +200,14 @@ func (s *Server) startedRecord(ctx context.Context, start time.Time, uuid string
 func (s *Server) read(ctx context.Context, key string, limit int64) ([]byte, error) {
 	r, err := s.Bucket.Open(ctx, key)
 	if err != nil {
-		return nil, err
+		return nil, fromStore(err)
 	}
 	defer r.Close()
 	b, err := io.ReadAll(io.LimitReader(r, limit+1))
-	if err == nil && int64(len(b)) > limit {
+	if err != nil {
+		return nil, fromStore(err)
+	}
+	if int64(len(b)) > limit {
 		err = fmt.Errorf("%s: more than %d bytes", key, limit)
 	}
 	return b, err
@@ -224,7 +226,7 @@ func (s *Server) store(ctx context.Context, key string, signed vitrine.SignedRec
 	} {
 		opts := storage.CreateOptions{Size: int64(len(o.text)), SHA256: sha256.Sum256([]byte(o.text)), MediaType: o.mediaType}
 		if err := s.Bucket.Create(ctx, o.key, strings.NewReader(o.text), opts); err != nil {
-			return err
+			return fromStore(err)
 		}
 	}
 	s.addToIndex(ctx, signed)
@@ -243,86 +245,9 @@ func (s *Server) addToIndex(ctx context.Context, signed vitrine.SignedRecord) {
 	}
 }
 
-// putArtifact is PUT …/builds/UUID/artifacts/PATH: one stored file of a build
-// that has begun.
-func (s *Server) putArtifact(c echo.Context) error {
-	ctx, r := c.Request().Context(), c.Request()
-	uuid, path := param(c, "uuid"), param(c, "*")
-	if err := s.authorize(r, uuid); err != nil {
-		return err
-	}
-	key := vitrine.ArtifactKey(uuid, path)
-	if _, err := vitrine.ParseKey(key); err != nil {
-		return refuse(http.StatusUnprocessableEntity, "%v", err)
-	}
-	if r.ContentLength < 0 {
-		return refuse(http.StatusLengthRequired, "the upload needs a Content-Length")
-	}
-	if r.ContentLength > s.MaxArtifactSize {
-		return refuse(http.StatusRequestEntityTooLarge, "%s: %d bytes, more than %d", path, r.ContentLength, s.MaxArtifactSize)
-	}
-	digest, err := contentDigest(r.Header)
-	if err != nil {
-		return err
-	}
-	build, _, err := s.Index.Build(ctx, uuid)
-	if err != nil {
-		return err
-	}
-	want := stored{r.ContentLength, hex.EncodeToString(digest[:])}
-	if build.State == vitrine.Finished {
-		for _, a := range build.Artifacts {
-			if a.Path == path && a.Size == want.size && a.SHA256 == want.sha256 {
-				return c.NoContent(http.StatusCreated)
-			}
-		}
-		return refuse(http.StatusConflict, "build %s is published: nothing can be added to it", uuid)
-	}
-	if !s.uploads.reserve(uuid, path) {
-		return refuse(http.StatusRequestEntityTooLarge, "build %s has %d artifacts: no more are taken", uuid, vitrine.MaxArtifacts)
-	}
-	body := bufio.NewReaderSize(&patientReader{r.Body, http.NewResponseController(c.Response())}, 64<<10)
-	if err := s.checkSealed(ctx, build, path, body); err != nil {
-		return err
-	}
-	opts := storage.CreateOptions{Size: want.size, SHA256: digest, MediaType: "application/octet-stream"}
-	if err := s.Bucket.Create(ctx, key, body, opts); err != nil {
-		return err
-	}
-	s.uploads.done(uuid, path, want)
-	return c.NoContent(http.StatusCreated)
-}
-
 // authorize checks that a request may write to a build.
 func (s *Server) authorize(r *http.Request, uuid string) error {
 	return s.tokens.check(r, uuid, time.Now())
-}
-
-// checkSealed refuses plaintext that the keyring does not declare public, before
-// a byte of it is stored.
-func (s *Server) checkSealed(ctx context.Context, build vitrine.Build, path string, body *bufio.Reader) error {
-	if strings.HasSuffix(path, vitrine.SealedRawSuffix) {
-		head, err := body.Peek(len(ageMagic))
-		if err != nil && !errors.Is(err, io.EOF) {
-			return err
-		}
-		if !bytes.Equal(head, []byte(ageMagic)) {
-			return refuse(http.StatusUnprocessableEntity, "%s: not an age file", path)
-		}
-		return nil
-	}
-	k, err := s.Keyring.At(ctx, build.Keyring.Commit)
-	if err != nil {
-		return err
-	}
-	service, err := k.ServiceOf(build.JobName)
-	if err != nil {
-		return err
-	}
-	if !service.IsPublic(path) {
-		return refuse(http.StatusForbidden, "%s: service %s does not declare this file public, so it must be sealed", path, service.Name)
-	}
-	return nil
 }
 
 // commitBuild is PUT …/builds/UUID: the signed build.json, whose creation in the
@@ -396,23 +321,25 @@ func (s *Server) checkArtifacts(ctx context.Context, record *vitrine.Record) err
 	if err := k.CheckRecord(record); err != nil {
 		return err
 	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(checksAtOnce)
 	for _, a := range record.Artifacts {
-		if err := s.checkObject(ctx, record.UUID, a); err != nil {
-			return err
-		}
+		group.Go(func() error { return s.checkObject(ctx, record.UUID, a) })
 	}
-	return nil
+	return group.Wait()
 }
 
 // checkObject checks one object's presence and size, and its hash too, unless
-// this process has seen it stored.
+// this process has seen it stored. With signed requests the store has checked
+// the hash of each part, and no bytes pass by here: readers check that of the
+// whole against the record.
 func (s *Server) checkObject(ctx context.Context, uuid string, a vitrine.Artifact) error {
 	key := vitrine.ArtifactKey(uuid, a.Path)
 	object, err := s.Bucket.Stat(ctx, key)
 	if errors.Is(err, fs.ErrNotExist) {
 		return refuse(http.StatusUnprocessableEntity, "%s: not uploaded yet", a.Path)
 	} else if err != nil {
-		return err
+		return fromStore(err)
 	}
 	otherBytes := refuse(http.StatusConflict, "%s: other bytes were uploaded than the record names", a.Path)
 	if object.Size != a.Size {
@@ -421,30 +348,22 @@ func (s *Server) checkObject(ctx context.Context, uuid string, a vitrine.Artifac
 	if s.uploads.has(uuid, a.Path, stored{a.Size, a.SHA256}) {
 		return nil
 	}
+	if err := s.checkStored(ctx, key, a.Path); err != nil || s.signer != nil {
+		return err
+	}
 	r, err := s.Bucket.Open(ctx, key)
 	if err != nil {
-		return err
+		return fromStore(err)
 	}
 	defer r.Close()
 	h := sha256.New()
 	if _, err := io.Copy(h, r); err != nil {
-		return err
+		return fromStore(err)
 	}
 	if hex.EncodeToString(h.Sum(nil)) != a.SHA256 {
 		return otherBytes
 	}
 	return nil
-}
-
-// contentDigest reads the SHA-256 of a Content-Digest header (RFC 9530).
-func contentDigest(h http.Header) (digest [32]byte, err error) {
-	value, ok := strings.CutPrefix(h.Get("Content-Digest"), "sha-256=:")
-	value, ok2 := strings.CutSuffix(value, ":")
-	b, err := base64.StdEncoding.DecodeString(value)
-	if !ok || !ok2 || err != nil || len(b) != len(digest) {
-		return digest, refuse(http.StatusBadRequest, "the upload needs a Content-Digest: sha-256=:BASE64:")
-	}
-	return [32]byte(b), nil
 }
 
 // readJSON reads a bounded request body, one JSON value with no field unknown.
@@ -463,17 +382,4 @@ func readJSON(c echo.Context, into any) error {
 		return refuse(http.StatusBadRequest, "the body has more than one JSON value")
 	}
 	return nil
-}
-
-// A patientReader lets an upload take as long as it needs while bytes still come.
-type patientReader struct {
-	io.Reader
-	deadlines *http.ResponseController
-}
-
-func (p *patientReader) Read(b []byte) (int, error) {
-	until := time.Now().Add(stallTimeout)
-	p.deadlines.SetReadDeadline(until)
-	p.deadlines.SetWriteDeadline(until.Add(requestTimeout))
-	return p.Reader.Read(b)
 }

@@ -52,8 +52,11 @@ func (s *Server) routes() *echo.Echo {
 	get(api, "/builds/:uuid", s.apiBuild)
 	api.PUT("/builds/:uuid", s.commitBuild)
 	get(api, "/builds/:uuid/:record", s.getRecord)
-	get(api, "/builds/:uuid/artifacts/*", s.getArtifact)
+	get(api, "/builds/:uuid/artifacts/*", crossOrigin(s.getArtifact))
+	api.OPTIONS("/builds/:uuid/artifacts/*", crossOrigin(s.preflight))
 	api.PUT("/builds/:uuid/artifacts/*", s.putArtifact)
+	api.POST("/builds/:uuid/parts/*", s.signParts)
+	api.PUT("/builds/:uuid/parts/:number/*", s.putPart)
 	get(api, "/buildsets/:uuid", s.apiBuildset)
 	get(api, "/allowed_signers", s.getAllowedSigners)
 	return e
@@ -122,6 +125,26 @@ func securityHeaders(next echo.HandlerFunc) echo.HandlerFunc {
 		h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
 		return next(c)
 	}
+}
+
+// crossOrigin lets pages of other origins read artifacts, and parts of them: they
+// are public, and what opens a sealed one runs elsewhere.
+func crossOrigin(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		h := c.Response().Header()
+		h.Set("Access-Control-Allow-Origin", "*")
+		h.Set("Access-Control-Expose-Headers", "Accept-Ranges, Content-Length, Content-Range, ETag")
+		return next(c)
+	}
+}
+
+// preflight answers a browser that asks whether it may ask for a range.
+func (s *Server) preflight(c echo.Context) error {
+	h := c.Response().Header()
+	h.Set("Access-Control-Allow-Methods", "GET, HEAD")
+	h.Set("Access-Control-Allow-Headers", "If-Range, Range")
+	h.Set("Access-Control-Max-Age", "86400")
+	return c.NoContent(http.StatusNoContent)
 }
 
 // logRequests writes one line a request. Paths are public; queries and headers,

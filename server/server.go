@@ -48,6 +48,12 @@ type Config struct {
 	// MaxArtifactSize bounds an uploaded artifact, in bytes. Default
 	// [vitrine.MaxArtifactSize].
 	MaxArtifactSize int64
+	// MaxBuildSize bounds what one build may bring, complete or in parts, in bytes.
+	// Default twice MaxArtifactSize.
+	MaxBuildSize int64
+	// MaxPending bounds what all builds of a service that are not published yet
+	// may have brought, in bytes. Default eight times MaxArtifactSize.
+	MaxPending int64
 }
 
 const (
@@ -77,6 +83,7 @@ type Server struct {
 	Config
 	echo   *echo.Echo
 	tokens tokens
+	signer storage.Signer // nil unless Direct
 	// uploads says what this process saw stored: the hash of an object need not
 	// be computed again at commit.
 	uploads uploads
@@ -106,7 +113,21 @@ func New(c Config) (*Server, error) {
 	if c.MaxArtifactSize == 0 {
 		c.MaxArtifactSize = vitrine.MaxArtifactSize
 	}
-	s := &Server{Config: c, health: make(map[string]error), uploads: newUploads()}
+	if c.MaxBuildSize == 0 {
+		c.MaxBuildSize = 2 * c.MaxArtifactSize
+	}
+	if c.MaxPending == 0 {
+		c.MaxPending = 8 * c.MaxArtifactSize
+	}
+	s := &Server{Config: c, health: make(map[string]error)}
+	s.uploads = uploads{maxBuild: c.MaxBuildSize, maxService: c.MaxPending, builds: make(map[string]*buildUploads)}
+	if c.Direct {
+		ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
+		defer cancel()
+		if s.signer, err = openSigner(ctx, c.Bucket); err != nil {
+			return nil, err
+		}
+	}
 	rand.Read(s.tokens.secret[:])
 	s.echo = s.routes()
 	return s, nil

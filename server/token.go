@@ -8,10 +8,7 @@ import (
 	"encoding/hex"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
-
-	"vitrine"
 )
 
 // tokenLife is how long an upload token is good for.
@@ -52,63 +49,4 @@ func (t *tokens) mac(body []byte) []byte {
 	m := hmac.New(sha256.New, t.secret[:])
 	m.Write(body)
 	return m.Sum(nil)
-}
-
-// maxUploads bounds how many builds' uploads are remembered.
-const maxUploads = 4096
-
-// uploads remembers which artifacts of which running builds this process stored,
-// with size and hash. It is a cache: what it forgot is read from the bucket.
-type uploads struct {
-	mu     sync.Mutex
-	builds map[string]map[string]stored
-}
-
-type stored struct {
-	size   int64
-	sha256 string
-}
-
-func newUploads() uploads { return uploads{builds: make(map[string]map[string]stored)} }
-
-// reserve reports whether one more artifact of a build may be stored.
-func (u *uploads) reserve(uuid, path string) bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.builds[uuid] == nil {
-		for old := range u.builds {
-			if len(u.builds) < maxUploads {
-				break
-			}
-			delete(u.builds, old)
-		}
-		u.builds[uuid] = make(map[string]stored)
-	}
-	if _, again := u.builds[uuid][path]; !again {
-		if len(u.builds[uuid]) >= vitrine.MaxArtifacts {
-			return false
-		}
-		u.builds[uuid][path] = stored{size: -1}
-	}
-	return true
-}
-
-func (u *uploads) done(uuid, path string, s stored) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.builds[uuid] != nil {
-		u.builds[uuid][path] = s
-	}
-}
-
-func (u *uploads) has(uuid, path string, s stored) bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.builds[uuid][path] == s
-}
-
-func (u *uploads) forget(uuid string) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	delete(u.builds, uuid)
 }
