@@ -104,6 +104,11 @@ func (s *Server) takeUUID(ctx context.Context, record *vitrine.Record, signed vi
 		return nil
 	case errors.Is(err, fs.ErrNotExist):
 		return s.store(ctx, vitrine.StartedKey(record.StartTime, record.UUID), signed)
+	case errors.Is(err, storage.ErrUnavailable):
+		// Another store may take it: what one that is down has, the index knows.
+		if _, _, unknown := s.Index.Build(ctx, record.UUID); errors.Is(unknown, fs.ErrNotExist) {
+			return s.store(ctx, vitrine.StartedKey(record.StartTime, record.UUID), signed)
+		}
 	}
 	return err
 }

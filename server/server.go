@@ -160,12 +160,13 @@ func (s *Server) Refresh(ctx context.Context) error {
 	}
 	s.note("keyring", keyringErr)
 	s.note("bucket", indexErr)
-	// One record that the store does not give out must not stop all others; it is
-	// tried again at each refresh.
-	if indexErr == nil || errors.Is(indexErr, index.ErrUnreadable) {
+	// One record that the store does not give out must not stop all others, nor
+	// one store of several; it is tried again at each refresh.
+	incomplete := errors.Is(indexErr, storage.ErrIncomplete)
+	if indexErr == nil || incomplete || errors.Is(indexErr, index.ErrUnreadable) {
 		s.mu.Lock()
 		s.synced = true
-		if far {
+		if far && !incomplete {
 			s.lookedBack = now
 		}
 		s.mu.Unlock()

@@ -1,6 +1,7 @@
 package index
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/hex"
@@ -43,7 +44,8 @@ type Report struct {
 //
 // A record that is broken is reported and stops nothing. One that can't be read
 // now stops nothing either, but then the sync ends in an error, as it must be
-// tried again. A bucket that can't be listed ends it where it is.
+// tried again; so it does where one of several stores is not available, which is
+// [storage.ErrIncomplete]. A bucket that can't be listed ends it where it is.
 func (x *Index) Sync(ctx context.Context, from storage.Reader, since time.Time) (Report, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -131,12 +133,16 @@ func (s *syncer) list(ctx context.Context, since time.Time) error {
 	}
 	// A runner's clock may be ahead of ours, but not by a day.
 	end := time.Now().Add(24 * time.Hour)
+	var incomplete error
 	for day := since.UTC().Truncate(24 * time.Hour); !day.After(end); day = day.AddDate(0, 0, 1) {
-		if err := s.listPrefix(ctx, vitrine.DayPrefix(day)); err != nil {
+		err := s.listPrefix(ctx, vitrine.DayPrefix(day))
+		if errors.Is(err, storage.ErrIncomplete) {
+			incomplete = err
+		} else if err != nil {
 			return err
 		}
 	}
-	return nil
+	return incomplete
 }
 
 // listPrefix goes through records in the order of their keys, so by day, then
@@ -161,7 +167,9 @@ func (s *syncer) listPrefix(ctx context.Context, prefix string) error {
 		}
 	}
 	for o, err := range s.from.List(ctx, prefix) {
-		if err != nil {
+		if errors.Is(err, storage.ErrIncomplete) {
+			return cmp.Or(flush(), err) // what there is was listed
+		} else if err != nil {
 			return err
 		}
 		key, err := vitrine.ParseKey(o.Key)
