@@ -16,7 +16,6 @@ import (
 	"io/fs"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -38,7 +37,9 @@ type Client struct {
 
 	base   *url.URL // of the server, without a trailing slash
 	tenant string
-	http   *http.Client
+	// No http.Client: that keeps cookies, follows redirects with all headers, and
+	// names whole addresses in its errors.
+	transport *http.Transport
 }
 
 // New returns a client for a server's URL and a tenant.
@@ -57,7 +58,7 @@ func New(server, tenant string) (*Client, error) {
 	transport.MaxIdleConnsPerHost = 16
 	// Transparent decompression would hide what was sent.
 	transport.DisableCompression = true
-	return &Client{RetryFor: 5 * time.Second, StallAfter: 30 * time.Second, base: u, tenant: tenant, http: &http.Client{Transport: transport}}, nil
+	return &Client{RetryFor: 5 * time.Second, StallAfter: 30 * time.Second, base: u, tenant: tenant, transport: transport}, nil
 }
 
 // BuildURL is the address of a build's page.
@@ -122,78 +123,6 @@ func (c *Client) Resolve(ctx context.Context, build string) (string, error) {
 	return "", fmt.Errorf("build %s: %w: %s and %s are two", build, ErrAmbiguous, page.Builds[0].UUID, page.Builds[1].UUID)
 }
 
-// Open opens the object at key as the server serves it. It is the Open of
-// [storage.Reader]. A transfer that breaks off is gone on with from where it was.
-func (c *Client) Open(ctx context.Context, key string) (io.ReadCloser, error) {
-	r, err := c.OpenRange(ctx, key, 0, -1)
-	if err != nil {
-		return nil, err
-	}
-	return &resumingBody{ReadCloser: r, reopen: func(off int64) (io.ReadCloser, error) {
-		return c.OpenRange(ctx, key, off, -1)
-	}}, nil
-}
-
-// maxReopens bounds how often one transfer is gone on with, so that a server
-// that always breaks off does not keep its reader for ever.
-const maxReopens = 20
-
-// A resumingBody is the body of an answer that is asked for again, from the byte
-// that was not reached, when it breaks off.
-type resumingBody struct {
-	io.ReadCloser
-	reopen  func(off int64) (io.ReadCloser, error)
-	off     int64
-	reopens int
-}
-
-func (b *resumingBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	b.off += int64(n)
-	if err == nil || errors.Is(err, io.EOF) || b.reopens == maxReopens {
-		return n, err
-	}
-	b.reopens++
-	again, openErr := b.reopen(b.off)
-	if openErr != nil {
-		return n, errors.Join(err, openErr)
-	}
-	b.ReadCloser.Close()
-	b.ReadCloser = again
-	return n, nil
-}
-
-// OpenRange opens n bytes of an object from off, as [storage.Reader] says; but
-// for no bytes nothing is asked, not even whether the object is there.
-func (c *Client) OpenRange(ctx context.Context, key string, off, n int64) (io.ReadCloser, error) {
-	address, err := c.objectURL(key)
-	if err != nil {
-		return nil, err
-	}
-	if n == 0 { // which HTTP can't ask for
-		return http.NoBody, nil
-	}
-	want := http.StatusOK
-	var header http.Header
-	if off > 0 || n >= 0 {
-		want = http.StatusPartialContent
-		last := ""
-		if n >= 0 {
-			last = strconv.FormatInt(off+n-1, 10)
-		}
-		header = http.Header{"Range": {fmt.Sprintf("bytes=%d-%s", off, last)}}
-	}
-	resp, err := c.do(ctx, http.MethodGet, address, header, nil, 0)
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", key, err)
-	}
-	if resp.StatusCode != want {
-		resp.Body.Close()
-		return nil, fmt.Errorf("open %s: the server answered %s, want %d", key, resp.Status, want)
-	}
-	return resp.Body, nil
-}
-
 // url joins the tenant's API address and the parts of a path.
 func (c *Client) url(parts ...string) string {
 	var b strings.Builder
@@ -211,13 +140,20 @@ func (c *Client) objectURL(key string) (string, error) {
 		return "", err
 	}
 	if k.Kind == vitrine.ArtifactKind {
-		return c.url(append([]string{"builds", k.UUID, "artifacts"}, strings.Split(k.Path, "/")...)...), nil
+		return c.artifactURL(k, "artifacts"), nil
 	}
 	return c.url("builds", k.UUID, key[strings.LastIndexByte(key, '/')+1:]), nil
 }
 
+// artifactURL is where the API takes something about an artifact of a build:
+// below, such as "artifacts", and its path.
+func (c *Client) artifactURL(k vitrine.Key, below ...string) string {
+	parts := append([]string{"builds", k.UUID}, below...)
+	return c.url(append(parts, strings.Split(k.Path, "/")...)...)
+}
+
 func (c *Client) getJSON(ctx context.Context, address string, into any) error {
-	resp, err := c.do(ctx, http.MethodGet, address, http.Header{"Accept": {"application/json"}}, nil, 0)
+	resp, err := c.do(ctx, request{method: http.MethodGet, address: address, header: http.Header{"Accept": {"application/json"}}})
 	if err != nil {
 		return err
 	}

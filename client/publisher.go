@@ -38,6 +38,7 @@ type upload struct {
 	request vitrine.SignedRecord
 	token   string
 	expires time.Time
+	direct  bool // the store takes the parts, not the server
 }
 
 // Publisher returns a writer that is let in by signer's key.
@@ -90,11 +91,11 @@ func (p *Publisher) begin(ctx context.Context, uuid string, signed vitrine.Signe
 		return err
 	}
 	var grant vitrine.UploadGrant
-	request := vitrine.UploadRequest{SignedRecord: signed, Time: now, Proof: string(proof)}
-	if err := p.send(ctx, http.MethodPost, p.client.url("builds"), "", request, &grant); err != nil {
+	message := vitrine.UploadRequest{SignedRecord: signed, Time: now, Proof: string(proof)}
+	if err := p.send(ctx, http.MethodPost, p.client.url("builds"), "", message, &grant); err != nil {
 		return fmt.Errorf("begin build %s: %w", uuid, err)
 	}
-	p.builds[uuid] = &upload{request: signed, token: grant.Token, expires: grant.Expires}
+	p.builds[uuid] = &upload{request: signed, token: grant.Token, expires: grant.Expires, direct: grant.Direct}
 	return nil
 }
 
@@ -113,26 +114,50 @@ func (p *Publisher) putArtifact(ctx context.Context, key string, k vitrine.Key, 
 	if !ok {
 		return fmt.Errorf("create %s: the body can't be sent again after a failure", key)
 	}
-	address, err := p.client.objectURL(key)
-	if err != nil {
-		return err
-	}
-	err = p.withToken(ctx, k.UUID, func(token string) error {
+	var err error
+	if opts.Size > 0 && p.isDirect(k.UUID) { // nothing has no parts
+		err = p.sendParts(ctx, k, seeker, opts)
+	} else {
 		header := http.Header{
-			"Authorization":  {"Bearer " + token},
 			"Content-Type":   {"application/octet-stream"},
-			"Content-Digest": {"sha-256=:" + base64.StdEncoding.EncodeToString(opts.SHA256[:]) + ":"}, // RFC 9530
+			"Content-Digest": {contentDigest(sha256Digest, opts.SHA256[:])},
 		}
-		resp, err := p.client.do(ctx, http.MethodPut, address, header, seeker, opts.Size)
+		address := p.client.artifactURL(k, "artifacts")
+		err = p.put(ctx, k.UUID, request{http.MethodPut, address, header, seeker, opts.Size})
+	}
+	if err != nil {
+		return fmt.Errorf("upload %s: %w", k.Path, err)
+	}
+	return nil
+}
+
+// isDirect reports whether the store takes the parts of a build that has begun.
+func (p *Publisher) isDirect(uuid string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.builds[uuid] != nil && p.builds[uuid].direct
+}
+
+// put sends a request with a token of the build, and reads nothing of its answer.
+func (p *Publisher) put(ctx context.Context, uuid string, r request) error {
+	return p.withToken(ctx, uuid, func(token string) error {
+		r.header.Set("Authorization", "Bearer "+token)
+		resp, err := p.client.do(ctx, r)
 		if err != nil {
 			return err
 		}
 		return resp.Body.Close()
 	})
-	if err != nil {
-		return fmt.Errorf("upload %s: %w", k.Path, err)
-	}
-	return nil
+}
+
+// The algorithms of a Content-Digest header (RFC 9530).
+const (
+	sha256Digest = "sha-256"
+	md5Digest    = "md5"
+)
+
+func contentDigest(algorithm string, digest []byte) string {
+	return algorithm + "=:" + base64.StdEncoding.EncodeToString(digest) + ":"
 }
 
 // withToken calls send with a token of the build, and once more with a new one
@@ -168,8 +193,8 @@ func (p *Publisher) token(ctx context.Context, uuid string, renew bool) (string,
 }
 
 // send sends a JSON request and reads a JSON reply.
-func (p *Publisher) send(ctx context.Context, method, address, token string, request, reply any) error {
-	text, err := json.Marshal(request)
+func (p *Publisher) send(ctx context.Context, method, address, token string, message, reply any) error {
+	text, err := json.Marshal(message)
 	if err != nil {
 		return err
 	}
@@ -177,7 +202,7 @@ func (p *Publisher) send(ctx context.Context, method, address, token string, req
 	if token != "" {
 		header.Set("Authorization", "Bearer "+token)
 	}
-	resp, err := p.client.do(ctx, method, address, header, bytes.NewReader(text), int64(len(text)))
+	resp, err := p.client.do(ctx, request{method, address, header, bytes.NewReader(text), int64(len(text))})
 	if err != nil {
 		return err
 	}

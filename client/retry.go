@@ -65,81 +65,156 @@ func (e *StatusError) Temporary() bool {
 	return false
 }
 
+// A request is one that may be sent several times. Its body, which may be nil, is
+// read from the start each time, and not after the return.
+type request struct {
+	method, address string
+	header          http.Header
+	body            io.ReadSeeker
+	size            int64 // of the body
+}
+
 // do sends a request until it is answered with a success or with an error that
-// trying again can't mend. body, which may be nil, is read from its start each
-// time, and not after the return. The caller closes the response.
-func (c *Client) do(ctx context.Context, method, address string, header http.Header, body io.ReadSeeker, size int64) (*http.Response, error) {
+// trying again can't mend. The caller closes the response.
+func (c *Client) do(ctx context.Context, r request) (*http.Response, error) {
+	var resp *http.Response
+	err := c.retry(ctx, r.method, func() (err error) {
+		resp, err = c.once(ctx, r)
+		return err
+	})
+	return resp, err
+}
+
+// retry calls try until it succeeds or fails in a way that does not pass.
+func (c *Client) retry(ctx context.Context, what string, try func() error) error {
 	waited, pause := time.Duration(0), firstPause
 	for {
-		resp, err := c.once(ctx, method, address, header, body, size)
+		err := try()
 		if err == nil || ctx.Err() != nil || !mayPass(err) {
-			return resp, err
+			return err
 		}
 		wait := pause/2 + rand.N(pause/2)
-		var status *StatusError
-		if errors.As(err, &status) && status.RetryAfter > 0 {
-			wait = min(status.RetryAfter, maxPause)
+		if after := retryAfter(err); after > 0 {
+			wait = min(after, maxPause)
 		}
 		if waited += wait; waited > c.RetryFor {
-			return nil, err
+			return err
 		}
-		slog.Debug("trying again", "method", method, "error", err, "after", wait)
+		slog.Debug("trying again", "what", what, "error", err, "after", wait)
 		select {
 		case <-ctx.Done():
-			return nil, err
+			return err
 		case <-time.After(wait):
 		}
 		pause = min(2*pause, maxPause)
 	}
 }
 
-func (c *Client) once(ctx context.Context, method, address string, header http.Header, body io.ReadSeeker, size int64) (*http.Response, error) {
-	var reader io.Reader
-	if body != nil {
-		if _, err := body.Seek(0, io.SeekStart); err != nil {
-			return nil, fmt.Errorf("read the body again: %w", err)
-		}
-		lent := &loan{body: io.LimitReader(body, size)}
-		defer lent.end()
-		reader = lent
-		if size == 0 {
-			reader = http.NoBody
-		}
-	}
+// maxRedirects bounds how often one answer may send us on.
+const maxRedirects = 3
+
+// once sends a request to the server. A GET follows it to where it sends us: a
+// store, with nothing that the server alone may see.
+func (c *Client) once(ctx context.Context, r request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	req, err := http.NewRequestWithContext(ctx, method, address, reader)
-	if err != nil {
-		cancel(nil)
-		return nil, err
-	}
-	if header != nil {
-		req.Header = header.Clone()
-	}
-	req.ContentLength = size
-	req.Header.Set("User-Agent", "vitrine")
-	if method == http.MethodGet { // what is sent, and checked then, may take longer
+	if r.method == http.MethodGet { // what is sent, and checked then, may take longer
 		timer := time.AfterFunc(c.StallAfter, func() { cancel(errStalled) })
 		defer timer.Stop()
 	}
-	resp, err := c.http.Do(req)
+	at, err := url.Parse(r.address)
+	if err != nil {
+		cancel(nil)
+		return nil, withoutURL(err)
+	}
+	for hop := 0; ; hop++ {
+		resp, err := c.roundTrip(ctx, at, r)
+		if err != nil {
+			cancel(nil)
+			return nil, err
+		}
+		resp.Body = &impatientBody{resp.Body, ctx, cancel, c.StallAfter}
+		if resp.StatusCode < 300 {
+			return resp, nil
+		}
+		next := resp.Header.Get("Location")
+		if !isRedirect(resp.StatusCode) || next == "" {
+			defer resp.Body.Close()
+			if hop > 0 {
+				return nil, storeAnswer(at, resp)
+			}
+			return nil, statusError(resp)
+		}
+		// Its body is not read: without that the connection is not used again.
+		at, err = follow(at, next)
+		if err == nil && (r.method != http.MethodGet || hop == maxRedirects) {
+			err = fmt.Errorf("%s: it sends this request elsewhere, to %s://%s: give the server's own address", c.base.Host, at.Scheme, at.Host)
+		}
+		if err != nil {
+			resp.Body.Close()
+			return nil, &permanentError{err}
+		}
+		resp.Body.(*impatientBody).ReadCloser.Close()
+	}
+}
+
+func isRedirect(status int) bool {
+	switch status {
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		return true
+	}
+	return false
+}
+
+// follow is where an answer sends us. Its error does not repeat what may be secret.
+func follow(from *url.URL, location string) (*url.URL, error) {
+	to, err := from.Parse(location)
+	if err != nil || to.Scheme != "http" && to.Scheme != "https" || to.Host == "" || to.User != nil {
+		return nil, fmt.Errorf("%s: it sends us to what is no http or https address", from.Host)
+	}
+	return to, nil
+}
+
+// roundTrip sends a request to an address, once. Its errors name the host alone:
+// a whole address may be signed, and so a secret.
+func (c *Client) roundTrip(ctx context.Context, at *url.URL, r request) (*http.Response, error) {
+	var reader io.Reader
+	if r.body != nil {
+		if _, err := r.body.Seek(0, io.SeekStart); err != nil {
+			return nil, fmt.Errorf("read the body again: %w", err)
+		}
+		lent := &loan{body: io.LimitReader(r.body, r.size)}
+		defer lent.end()
+		reader = lent
+		if r.size == 0 {
+			reader = http.NoBody
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, r.method, at.String(), reader)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", at.Host, withoutURL(err))
+	}
+	if r.header != nil {
+		req.Header = r.header.Clone()
+	}
+	req.ContentLength = r.size
+	req.Header.Set("User-Agent", "vitrine")
+	resp, err := c.transport.RoundTrip(req)
 	if err != nil {
 		if cause := context.Cause(ctx); errors.Is(cause, errStalled) {
 			err = cause
 		}
-		cancel(nil)
-		// *url.Error prints the whole address, which may carry a signature.
-		var withURL *url.Error
-		if errors.As(err, &withURL) {
-			err = withURL.Err
-		}
-		return nil, fmt.Errorf("%s: %w", c.base.Host, err)
-	}
-	resp.Body = &impatientBody{resp.Body, ctx, cancel, c.StallAfter}
-	if resp.StatusCode >= 300 {
-		defer resp.Body.Close()
-		return nil, statusError(resp)
+		return nil, fmt.Errorf("%s: %w", at.Host, withoutURL(err))
 	}
 	return resp, nil
+}
+
+// withoutURL takes the address off an error: *url.Error prints it whole.
+func withoutURL(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
+	}
+	return err
 }
 
 var errStalled = errors.New("the server stopped answering")
@@ -202,11 +277,21 @@ func statusError(resp *http.Response) error {
 		}
 	}
 	e.Problem.Status = resp.StatusCode
-	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && s > 0 {
-		e.RetryAfter = time.Duration(min(s, 3600)) * time.Second
-	}
+	e.RetryAfter = retryAfterOf(resp)
 	return e
 }
+
+func retryAfterOf(resp *http.Response) time.Duration {
+	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && s > 0 {
+		return time.Duration(min(s, 3600)) * time.Second
+	}
+	return 0
+}
+
+// A permanentError is one that trying again can't mend.
+type permanentError struct{ error }
+
+func (e *permanentError) Unwrap() error { return e.error }
 
 // mayPass reports whether the failure of a request may pass by itself.
 func mayPass(err error) bool {
@@ -214,6 +299,24 @@ func mayPass(err error) bool {
 	if errors.As(err, &status) {
 		return status.Temporary()
 	}
+	var store *storeError
+	if errors.As(err, &store) {
+		return store.temporary()
+	}
+	var permanent *permanentError
 	var certificate *tls.CertificateVerificationError
-	return !errors.As(err, &certificate)
+	return !errors.As(err, &permanent) && !errors.As(err, &certificate)
+}
+
+// retryAfter is how long whoever answered wants us to wait.
+func retryAfter(err error) time.Duration {
+	var status *StatusError
+	var store *storeError
+	switch {
+	case errors.As(err, &status):
+		return status.RetryAfter
+	case errors.As(err, &store):
+		return store.retryAfter
+	}
+	return 0
 }
