@@ -33,7 +33,8 @@ var layers = map[string]struct {
 	"vitrine/client":                         {[]string{"vitrine", "vitrine/signature", "vitrine/storage"}, "it moves bytes and opens nothing"},
 	"vitrine/publish":                        {[]string{"vitrine", "vitrine/crypto", "vitrine/keyring", "vitrine/signature", "vitrine/storage"}, "it does not know whether a server or a bucket takes the build"},
 	"vitrine/server/index":                   {[]string{"vitrine", "vitrine/storage"}, "a cache of records, which it does not judge"},
-	"vitrine/server":                         {[]string{"vitrine", "vitrine/keyring", "vitrine/server/index", "vitrine/signature", "vitrine/storage", "vitrine/web"}, "the server can't open a log: never crypto"},
+	"vitrine/retention":                      {[]string{"vitrine", "vitrine/server/index", "vitrine/storage"}, "what has had its time, records and the store say"},
+	"vitrine/server":                         {[]string{"vitrine", "vitrine/keyring", "vitrine/retention", "vitrine/server/index", "vitrine/signature", "vitrine/storage", "vitrine/web"}, "the server can't open a log: never crypto"},
 	"vitrine/cmd/vitrine":                    {[]string{"*"}, "it joins them all"},
 	"vitrine/testdata":                       {nil, "files"},
 }
