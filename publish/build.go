@@ -107,7 +107,9 @@ func (b *Build) include(a artifact) {
 }
 
 // Create begins an artifact whose content comes as it is written, such as the
-// output of a command. It is part of the build when Close has returned nil. If
+// output of a command. What was written is sent in parts as it comes, so that most
+// of it is stored should nobody be left to close it. It is part of the build when
+// Close has returned nil. If
 // an earlier publish of this build has sealed it the error is [fs.ErrExist].
 func (b *Build) Create(path string) (io.WriteCloser, error) {
 	known, err := b.claim(path)
@@ -125,7 +127,9 @@ func (b *Build) Create(path string) (io.WriteCloser, error) {
 	b.open++
 	b.mu.Unlock()
 	b.meter.add(func(t *Totals) { t.Files++ })
-	return &created{artifact: w}, nil
+	c := &created{artifact: w}
+	c.live = b.upload.newLive(w, c.flush)
+	return c, nil
 }
 
 // An Outcome is how a build ended.

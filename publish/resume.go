@@ -34,9 +34,9 @@ func Resume(ctx context.Context, spool, uuid string, open func(*vitrine.Record) 
 	defer f.close()
 	final, err := readSigned(spool, uuid, finalFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("build %s of job %s, begun %s: %w\n  publish its files again with --uuid %s --job %s, or remove %s",
+		return nil, fmt.Errorf("build %s of job %s, begun %s: %w\n  publish its files again with --uuid %s --job %s, or give it up with vitrine publish --drop %s",
 			uuid, started.record.JobName, started.record.StartTime.Format(time.RFC3339), ErrUnfinished,
-			uuid, started.record.JobName, f.dir)
+			uuid, started.record.JobName, uuid)
 	}
 	if err != nil {
 		return nil, err
@@ -65,4 +65,19 @@ func Resume(ctx context.Context, spool, uuid string, open func(*vitrine.Record) 
 	}
 	f.remove()
 	return final.record, nil
+}
+
+// Drop removes a build of [Waiting] from the spool: what was not sent of it is
+// lost. One that another process works on is [ErrBusy], one that is not there
+// [fs.ErrNotExist].
+func Drop(spool, uuid string) error {
+	if !vitrine.ValidUUID(uuid) {
+		return fmt.Errorf("uuid %q: want 32 lower-case hex digits", uuid)
+	}
+	f, err := openFolder(spool, uuid, false)
+	if err != nil {
+		return err
+	}
+	f.remove()
+	return nil
 }

@@ -12,6 +12,8 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"vitrine"
 	"vitrine/crypto"
@@ -34,9 +36,20 @@ type artifactWriter struct {
 	sealer
 	build  *Build
 	temp   *os.File
+	stored atomic.Int64 // bytes in temp
 	buffer *bufio.Writer
 	hash   hash.Hash
 	record artifact
+}
+
+// fileWriter writes what is stored, and counts it when it can be read.
+type fileWriter struct{ *artifactWriter }
+
+func (f fileWriter) Write(p []byte) (int, error) {
+	n, err := f.temp.Write(p)
+	f.hash.Write(p[:n])
+	f.stored.Add(int64(n))
+	return n, err
 }
 
 // An artifact is an entry of the record with the path of the file that it was
@@ -55,7 +68,7 @@ func (b *Build) newArtifact(path string, head []byte) (*artifactWriter, error) {
 	}
 	w := &artifactWriter{build: b, temp: temp, hash: sha256.New(), record: artifact{Source: path}}
 	w.record.Name, w.record.Path, w.record.MediaType = path, path, mediaType(path, head)
-	w.buffer = bufio.NewWriterSize(io.MultiWriter(temp, w.hash), 64<<10)
+	w.buffer = bufio.NewWriterSize(fileWriter{w}, 64<<10)
 	// A raw NAME.zst would be stored as NAME.zst.age, which says zstd inside age.
 	raw := !crypto.Compressible(head) && !strings.HasSuffix(path, strings.TrimSuffix(vitrine.SealedSuffix, vitrine.SealedRawSuffix))
 	w.record.Sealed = !b.service.IsPublic(path)
@@ -92,13 +105,11 @@ func (w *artifactWriter) end() error {
 	if err == nil {
 		err = w.buffer.Flush()
 	}
-	if err == nil {
-		w.record.Size, err = w.temp.Seek(0, io.SeekCurrent)
-	}
 	if err != nil {
 		w.discard()
 		return err
 	}
+	w.record.Size = w.stored.Load()
 	w.record.SHA256 = hex.EncodeToString(w.hash.Sum(nil))
 	w.record.PlainSize = w.sealer.Size()
 	if isText(w.record.MediaType) {
@@ -166,11 +177,34 @@ func (s *source) Read(p []byte) (int, error) {
 // created is what [Build.Create] returns.
 type created struct {
 	artifact *artifactWriter
-	err      error
-	closed   bool
+	live     *live
+
+	mu     sync.Mutex // held to write
+	err    error
+	closed bool
+}
+
+// flush has the file hold all that was written, in a form that can be read
+// without what follows, and returns its size.
+func (c *created) flush() (int64, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.artifact.sealer.Size() == 0 {
+		return 0, c.err
+	}
+	err := c.err
+	if f, ok := c.artifact.sealer.(interface{ Flush() error }); ok && err == nil {
+		err = f.Flush()
+	}
+	if err == nil {
+		err = c.artifact.buffer.Flush()
+	}
+	return c.artifact.stored.Load(), err
 }
 
 func (c *created) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.closed {
 		return 0, os.ErrClosed
 	}
@@ -182,16 +216,21 @@ func (c *created) Write(p []byte) (int, error) {
 	if err != nil {
 		c.err = fmt.Errorf("%s: %w", c.artifact.record.Path, err)
 	}
+	c.live.grown()
 	return n, c.err
 }
 
 // Close makes the artifact part of the build. After an error of Write it gives
 // it up: what was written is not whole.
 func (c *created) Close() error {
+	c.mu.Lock()
 	if c.closed {
+		c.mu.Unlock()
 		return os.ErrClosed
 	}
 	c.closed = true
+	c.mu.Unlock()
+	c.live.stop()
 	if c.err == nil {
 		if c.err = c.artifact.end(); c.err == nil {
 			c.err = c.artifact.keep()

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
@@ -61,8 +62,9 @@ type uploader struct {
 	begun  chan struct{} // closed when started.json was sent, or could not be
 
 	mu   sync.Mutex
-	sent map[string]bool // by key
-	err  error           // the first of the background; nothing is tried after it
+	sent map[string]bool  // by key
+	live map[string]*live // by key, artifacts that are sent while they grow
+	err  error            // the first of the background; nothing is tried after it
 }
 
 // newUploader begins to send a build in the background.
@@ -70,7 +72,7 @@ func newUploader(ctx context.Context, w storage.Writer, f *folder, started *sign
 	u := &uploader{
 		writer: w, folder: f, started: started, meter: m,
 		slots: make(chan struct{}, uploadsAtOnce),
-		begun: make(chan struct{}), sent: make(map[string]bool),
+		begun: make(chan struct{}), sent: make(map[string]bool), live: make(map[string]*live),
 	}
 	u.ctx, u.cancel = context.WithCancel(ctx)
 	u.wg.Go(func() {
@@ -170,9 +172,14 @@ func (u *uploader) artifact(ctx context.Context, a vitrine.Artifact) error {
 	if !a.Sealed {
 		opts.MediaType = a.MediaType // a viewer must not show ciphertext as text
 	}
+	if expires := u.started.record.Expires; !expires.IsZero() {
+		opts.Expires = expires.Add(vitrine.ExpiryGrace)
+	}
 	file := filepath.Join(u.folder.dir, artifactFile(a.PlainPath()))
 	return u.object(ctx, vitrine.ArtifactKey(u.started.record.UUID, a.Path), file, opts, u.meter)
 }
+
+var errNoParts = errors.New("no parts of it are stored")
 
 // object sends a file of the spool, once. progress may be nil.
 func (u *uploader) object(ctx context.Context, key, file string, opts storage.CreateOptions, progress *meter) error {
@@ -188,7 +195,16 @@ func (u *uploader) object(ctx context.Context, key, file string, opts storage.Cr
 	}
 	defer f.Close()
 	body := &body{file: f, meter: progress}
-	if err := u.writer.Create(ctx, key, body, opts); err != nil {
+	err = errNoParts
+	if l := u.takeLive(key); l != nil {
+		if err = l.complete(ctx, f, opts); err != nil {
+			slog.Debug("sent whole, not as the parts that are stored", "key", key, "error", err)
+		}
+	}
+	if err != nil {
+		err = u.writer.Create(ctx, key, body, opts)
+	}
+	if err != nil {
 		body.count(-body.off)
 		return err
 	}

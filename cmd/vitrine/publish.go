@@ -42,6 +42,7 @@ the environment; flags override.`,
 	f.String("error", "", "one `line` on why it failed")
 	f.String("start", "", "`time` that the job began, as 2026-11-22T02:11:09Z; default: now")
 	f.Bool("resume", false, "send what earlier publishes could not")
+	f.StringArray("drop", nil, "give up the build of this `uuid` that --resume would send; repeatable")
 	return cmd
 }
 
@@ -125,6 +126,9 @@ func jobOf(cmd *cobra.Command) (publish.Job, error) {
 func publishFiles(cmd *cobra.Command, args []string) error {
 	if resume, _ := cmd.Flags().GetBool("resume"); resume {
 		return publishSpool(cmd, args)
+	}
+	if drop, _ := cmd.Flags().GetStringArray("drop"); len(drop) > 0 {
+		return dropBuilds(cmd, drop, args)
 	}
 	result, err := resultOf(cmd)
 	if err != nil {
@@ -307,17 +311,35 @@ func printPublished(cmd *cobra.Command, r *vitrine.Record, address func(string) 
 	return err
 }
 
+func spoolOf(cmd *cobra.Command) (string, error) {
+	if spool, _ := cmd.Flags().GetString("spool"); spool != "" {
+		return spool, nil
+	}
+	return publish.DefaultSpool()
+}
+
+// dropBuilds removes builds from the spool.
+func dropBuilds(cmd *cobra.Command, uuids, args []string) error {
+	if len(args) > 0 {
+		return usagef("--drop removes builds from the spool: it takes no files")
+	}
+	spool, err := spoolOf(cmd)
+	for _, uuid := range uuids {
+		if err == nil {
+			err = publish.Drop(spool, uuid)
+		}
+	}
+	return err
+}
+
 // publishSpool sends every build that waits in the spool.
 func publishSpool(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return usagef("--resume sends what is in the spool: it takes no files")
 	}
-	spool, _ := cmd.Flags().GetString("spool")
-	if spool == "" {
-		var err error
-		if spool, err = publish.DefaultSpool(); err != nil {
-			return err
-		}
+	spool, err := spoolOf(cmd)
+	if err != nil {
+		return err
 	}
 	waiting, err := publish.Waiting(spool)
 	if err != nil || len(waiting) == 0 {

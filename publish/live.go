@@ -1,0 +1,251 @@
+package publish
+
+import (
+	"bytes"
+	"context"
+	"crypto/md5"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"vitrine"
+	"vitrine/storage"
+)
+
+// Variables for tests.
+var (
+	// liveEvery is the time between two looks for what is new in an artifact that
+	// still grows.
+	liveEvery = 30 * time.Second
+	// beatAfter is how long the store hears nothing of a build before it is told
+	// that the build goes on.
+	beatAfter = time.Minute
+	// forgottenAfter is less than the time after which a server gives up a build
+	// that it hears nothing of, and with it the parts that it had.
+	forgottenAfter = 4 * time.Minute
+)
+
+// liveTimeout bounds one attempt to send what is new.
+const liveTimeout = 10 * time.Minute
+
+// A live artifact is sent in parts while it is written, so that what is there of
+// it is stored should the runner go away without a word. Whatever goes wrong with
+// that is tried again at the next look, and disturbs neither who writes nor the
+// artifact: once it is complete, the spool has it whole.
+type live struct {
+	upload   *uploader
+	artifact *artifactWriter
+	// flush has the file hold all that was written, and returns its size.
+	flush  func() (int64, error)
+	key    string
+	cancel context.CancelFunc
+	wake   chan struct{}
+	done   chan struct{} // closed when nothing is sent any more
+	fullAt atomic.Int64  // the size of the file with which the next part is full
+
+	// Of run alone, and after done of complete.
+	parts []vitrine.Part // those that are full and stored
+	off   int64          // where they end
+	tail  int64          // bytes beyond them that are stored
+	heard time.Time      // when the store last took something
+	err   error          // of the last attempt
+}
+
+// newLive begins to send an artifact that is being written.
+func (u *uploader) newLive(w *artifactWriter, flush func() (int64, error)) *live {
+	l := &live{
+		upload: u, artifact: w, flush: flush, key: vitrine.ArtifactKey(u.started.record.UUID, w.record.Path),
+		wake: make(chan struct{}, 1), done: make(chan struct{}), heard: time.Now(),
+	}
+	l.fullAt.Store(vitrine.GrowingPartSize(1))
+	ctx, cancel := context.WithCancel(u.ctx)
+	l.cancel = cancel
+	u.mu.Lock()
+	u.live[l.key] = l
+	u.mu.Unlock()
+	u.wg.Go(func() { l.run(ctx) })
+	return l
+}
+
+// grown is called when the file has grown.
+func (l *live) grown() {
+	if l.artifact.stored.Load() >= l.fullAt.Load() {
+		select {
+		case l.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// stop ends the sending, so that the file may be completed and closed.
+func (l *live) stop() {
+	l.cancel()
+	<-l.done
+}
+
+func (l *live) run(ctx context.Context) {
+	defer close(l.done)
+	select {
+	case <-l.upload.begun:
+	case <-ctx.Done():
+		return
+	}
+	tick := time.NewTicker(liveEvery)
+	defer tick.Stop()
+	for {
+		ticked := false
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			ticked = true
+		case <-l.wake:
+			if l.err != nil {
+				continue // until the next tick
+			}
+		}
+		attempt, cancel := context.WithTimeout(ctx, liveTimeout)
+		l.err = l.send(attempt, ticked)
+		cancel()
+		if l.err != nil {
+			slog.Debug("a growing artifact is not sent until the next look", "key", l.key, "error", l.err)
+		}
+	}
+}
+
+// send sends the parts that are full and, at a tick, what there is beyond them.
+func (l *live) send(ctx context.Context, ticked bool) error {
+	if err := l.upload.begin(ctx); err != nil {
+		return err
+	}
+	if l.err != nil { // flushing takes space: not before the store answers again
+		if err := l.beat(ctx); err != nil {
+			return err
+		}
+	}
+	size := l.artifact.stored.Load()
+	if ticked {
+		var err error
+		if size, err = l.flush(); err != nil {
+			return err
+		}
+	}
+	if err := l.full(ctx, l.artifact.temp, size); err != nil {
+		return err
+	}
+	if rest := size - l.off; ticked && rest > l.tail && len(l.parts) < vitrine.MaxParts {
+		if _, err := l.put(ctx, l.artifact.temp, rest); err != nil {
+			return err
+		}
+		l.tail = rest
+	}
+	if ticked && time.Since(l.heard) >= beatAfter {
+		return l.beat(ctx)
+	}
+	return nil
+}
+
+// full sends the parts that are full in a file of size bytes.
+func (l *live) full(ctx context.Context, file *os.File, size int64) error {
+	for len(l.parts) < vitrine.MaxParts && size-l.off >= l.nextSize() {
+		part, err := l.put(ctx, file, l.nextSize())
+		if err != nil {
+			return err
+		}
+		l.parts, l.off, l.tail = append(l.parts, part), l.off+part.Size, 0
+		l.fullAt.Store(l.off + l.nextSize())
+	}
+	return nil
+}
+
+func (l *live) nextSize() int64 { return vitrine.GrowingPartSize(len(l.parts) + 1) }
+
+// put sends the next part: the bytes of the file behind those that are sent.
+func (l *live) put(ctx context.Context, file *os.File, size int64) (vitrine.Part, error) {
+	part, err := describePart(len(l.parts)+1, io.NewSectionReader(file, l.off, size))
+	if err != nil {
+		return part, fmt.Errorf("spool: %w", err)
+	}
+	if err := l.upload.writer.PutPart(ctx, l.key, part, io.NewSectionReader(file, l.off, size)); err != nil {
+		return part, err
+	}
+	if l.hear() {
+		return part, errForgotten
+	}
+	return part, nil
+}
+
+var errForgotten = errors.New("the store may have given the build up meanwhile: its parts are sent again")
+
+// hear notes that the store took something. If it took nothing for long before,
+// the parts are to be sent again from the first, which hear reports.
+func (l *live) hear() (again bool) {
+	silent := time.Since(l.heard)
+	l.heard = time.Now()
+	if silent < forgottenAfter || l.off+l.tail == 0 {
+		return false
+	}
+	l.parts, l.off, l.tail = nil, 0, 0
+	l.fullAt.Store(l.nextSize())
+	return true
+}
+
+// describePart reads a part to describe it.
+func describePart(number int, r *io.SectionReader) (vitrine.Part, error) {
+	sha, sum := sha256.New(), md5.New()
+	n, err := io.Copy(io.MultiWriter(sha, sum), r)
+	if err == nil && n != r.Size() {
+		err = io.ErrUnexpectedEOF
+	}
+	return vitrine.Part{Number: number, Size: n, SHA256: hex.EncodeToString(sha.Sum(nil)), MD5: hex.EncodeToString(sum.Sum(nil))}, err
+}
+
+// beat tells the store that the build goes on: a server whose publisher begins a
+// build that it knows hears of it by that, and nothing else changes.
+func (l *live) beat(ctx context.Context) error {
+	s := l.upload.started
+	key := vitrine.StartedKey(s.record.StartTime, s.record.UUID)
+	err := l.upload.writer.Create(ctx, key, bytes.NewReader(s.text), optionsOf(s.text, "application/json"))
+	if err == nil {
+		l.hear()
+	}
+	return err
+}
+
+// complete makes the stored object of the parts, the last of which it sends, once
+// the file is whole. If it can't, the file is to be sent as any other.
+func (l *live) complete(ctx context.Context, file *os.File, opts storage.CreateOptions) error {
+	if l.err != nil {
+		return l.err
+	}
+	if err := l.full(ctx, file, opts.Size); err != nil {
+		return err
+	}
+	if rest := opts.Size - l.off; rest > 0 {
+		part, err := l.put(ctx, file, rest)
+		if err != nil {
+			return err
+		}
+		l.parts = append(l.parts, part)
+	}
+	return l.upload.writer.Complete(ctx, l.key, l.parts, opts)
+}
+
+// takeLive returns the live artifact of a key of which parts are stored, or nil;
+// once, as the parts are good for one attempt.
+func (u *uploader) takeLive(key string) *live {
+	u.mu.Lock()
+	l := u.live[key]
+	delete(u.live, key)
+	u.mu.Unlock()
+	if l == nil || len(l.parts) == 0 && l.tail == 0 {
+		return nil
+	}
+	return l
+}
