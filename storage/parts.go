@@ -4,10 +4,8 @@ import (
 	"cmp"
 	"context"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
-	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -25,17 +23,22 @@ const (
 func sendParts(ctx context.Context, body io.Reader, size int64, put func(ctx context.Context, part vitrine.Part, b []byte) error) ([]vitrine.Part, error) {
 	partSize := vitrine.PartSize(size)
 	atOnce := int(min(max(partsMemory/partSize, 1), maxAtOnce))
-	buffers := sync.Pool{New: func() any { return make([]byte, partSize) }}
+	slots := make(chan []byte, atOnce) // each with the buffer of a part, once it was needed
+	for range atOnce {
+		slots <- nil
+	}
 	var parts []vitrine.Part
 	group, ctx := errgroup.WithContext(ctx)
-	slots := make(chan struct{}, atOnce)
 	for {
+		var b []byte
 		select {
-		case slots <- struct{}{}:
+		case b = <-slots:
 		case <-ctx.Done():
-			return nil, errors.Join(group.Wait(), ctx.Err())
+			return nil, cmp.Or(group.Wait(), ctx.Err())
 		}
-		b := buffers.Get().([]byte)
+		if b == nil {
+			b = make([]byte, partSize)
+		}
 		n, err := io.ReadFull(body, b)
 		// By identity: a body that broke off may say the same, wrapped.
 		ended := err == io.EOF || err == io.ErrUnexpectedEOF
@@ -47,7 +50,7 @@ func sendParts(ctx context.Context, body io.Reader, size int64, put func(ctx con
 			part := vitrine.NewPart(len(parts)+1, b[:n])
 			parts = append(parts, part)
 			group.Go(func() error {
-				defer func() { buffers.Put(b); <-slots }()
+				defer func() { slots <- b }()
 				if err := put(ctx, part, b[:n]); err != nil {
 					return fmt.Errorf("part %d: %w", part.Number, err)
 				}

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go/logging"
 
 	"vitrine"
 )
@@ -129,7 +130,8 @@ func newS3(ctx context.Context, u *url.URL, times s3Times) (*S3, error) {
 	if l.region != "" {
 		options = append(options, config.WithRegion(l.region))
 	}
-	options = append(options, config.WithHTTPClient(s3HTTPClient(times.stall)))
+	// The SDK's warnings go to standard error, in its own words.
+	options = append(options, config.WithHTTPClient(s3HTTPClient(times.stall)), config.WithLogger(logging.Nop{}))
 	cfg, err := config.LoadDefaultConfig(ctx, options...)
 	if err != nil {
 		return nil, s3Error(ctx, what, err)

@@ -174,7 +174,7 @@ func (r *s3Stream) open() error {
 		in.Range = aws.String(fmt.Sprintf("bytes=%d-", r.off))
 	}
 	out, err := r.s.client.GetObject(r.ctx, in)
-	if s3Code(err) == codePrecondition {
+	if s3Status(err) == 412 {
 		return fmt.Errorf("%s: it changed while it was read", what)
 	} else if s3Status(err) == 416 {
 		return fmt.Errorf("%s: %w", what, errPastEnd)
