@@ -36,7 +36,9 @@ type collection struct {
 func (c *collection) run(ctx context.Context) error {
 	// An index that lacks records it could not read only makes more be kept.
 	report, err := c.index.Sync(ctx, c.bucket, time.Time{})
-	if err != nil && !errors.Is(err, index.ErrUnreadable) {
+	if errors.Is(err, index.ErrUnreadable) {
+		report.Problems = append(report.Problems, err.Error())
+	} else if err != nil {
 		return fmt.Errorf("nothing is removed: %w", err)
 	}
 	for _, p := range report.Problems {
