@@ -31,7 +31,7 @@ const (
 // already there are none.
 func (s *Server) signParts(c echo.Context) error {
 	ctx := c.Request().Context()
-	u, err := s.uploadOf(c)
+	u, err := s.uploadOf(c, param(c, "*"))
 	if err != nil {
 		return err
 	}
@@ -111,7 +111,8 @@ func validSHA256(s string) bool {
 // this server.
 func (s *Server) putPart(c echo.Context) error {
 	ctx, r := c.Request().Context(), c.Request()
-	u, err := s.uploadOf(c)
+	number, path, _ := strings.Cut(param(c, "*"), "/")
+	u, err := s.uploadOf(c, path)
 	if err != nil {
 		return err
 	}
@@ -122,11 +123,10 @@ func (s *Server) putPart(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	number, err := strconv.Atoi(param(c, "number"))
-	if err != nil {
-		return refuse(http.StatusUnprocessableEntity, "part %q: want a number", param(c, "number"))
+	part := vitrine.Part{Size: r.ContentLength, SHA256: hex.EncodeToString(digest[:]), MD5: sum}
+	if part.Number, err = strconv.Atoi(number); err != nil {
+		return refuse(http.StatusUnprocessableEntity, "part %q: want a number", number)
 	}
-	part := vitrine.Part{Number: number, Size: r.ContentLength, SHA256: hex.EncodeToString(digest[:]), MD5: sum}
 	if err := part.Check(); err != nil {
 		return refuse(http.StatusUnprocessableEntity, "%s: %v", u.path, err)
 	}
@@ -140,7 +140,7 @@ func (s *Server) putPart(c echo.Context) error {
 		return err
 	}
 	body := patientBody(c)
-	if u.isSealed() && number == 1 {
+	if u.isSealed() && part.Number == 1 {
 		if err := checkSealed(u.path, body); err != nil {
 			return err
 		}

@@ -1,16 +1,12 @@
 package server_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"io"
 	"iter"
-	"log/slog"
 	"net/http"
-	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -19,7 +15,6 @@ import (
 
 	"vitrine"
 	"vitrine/server"
-	"vitrine/server/index"
 	"vitrine/storage"
 )
 
@@ -53,23 +48,9 @@ func (f *flakyBucket) Open(ctx context.Context, key string) (io.ReadCloser, erro
 // the loss of the first one's.
 func (s *site) again(b storage.Bucket) *site {
 	s.t.Helper()
-	x, err := index.Open(context.Background(), filepath.Join(s.t.TempDir(), "index.sqlite"), index.Options{Tenant: "demo"})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.t.Cleanup(func() { x.Close() })
 	n := *s
-	n.log = new(bytes.Buffer)
-	n.server, err = server.New(server.Config{
-		Tenant: "demo", Bucket: b, Index: x, Keyring: s.repo, PublicURL: "https://vitrine.example.org",
-		Log: slog.New(slog.NewJSONHandler(n.log, nil)), MaxArtifactSize: 1 << 20,
-	})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	h := httptest.NewServer(n.server.Handler())
-	s.t.Cleanup(h.Close)
-	n.url = h.URL
+	n.log = new(lockedBuffer)
+	n.start(func(c *server.Config) { c.Bucket = b })
 	return &n
 }
 

@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -40,7 +41,7 @@ type site struct {
 	dir    string // of the keyring
 	repo   *keyring.Repository
 	server *server.Server
-	log    *bytes.Buffer
+	log    *lockedBuffer
 	bridge ssh.Signer // publishes web
 	other  ssh.Signer // publishes mail
 }
@@ -58,9 +59,13 @@ func newSigner(t *testing.T) ssh.Signer {
 	return signer
 }
 
-func newSite(t *testing.T) *site {
+func newSite(t *testing.T) *site { return newSiteOn(t, storage.NewMemory(), nil) }
+
+// newSiteOn is newSite over a bucket, with a configuration that change, if there
+// is one, has altered.
+func newSiteOn(t *testing.T, b storage.Bucket, change func(*server.Config)) *site {
 	t.Helper()
-	s := &site{t: t, bucket: storage.NewMemory(), bridge: newSigner(t), other: newSigner(t), log: new(bytes.Buffer)}
+	s := &site{t: t, bucket: b, bridge: newSigner(t), other: newSigner(t), log: new(lockedBuffer)}
 	s.dir = filepath.Join(t.TempDir(), "keyring")
 	alice, err := age.GenerateX25519Identity()
 	if err != nil {
@@ -73,28 +78,55 @@ func newSite(t *testing.T) *site {
 		"services/web.yaml":     "jobs: [deploy-web]\nreaders: [alice]\npublishers: [bridge]\npublic: [\"*.png\"]\nretention: 30d\n",
 		"services/mail.yaml":    "jobs: [deploy-mail]\nreaders: [alice]\npublishers: [other]\n",
 	}, "first", time.Now().Add(-72*time.Hour))
-	ctx := context.Background()
-	s.repo, err = keyring.Open(ctx, s.dir, t.TempDir())
+	s.repo, err = keyring.Open(context.Background(), s.dir, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	x, err := index.Open(ctx, filepath.Join(t.TempDir(), "index.sqlite"), index.Options{Tenant: "demo"})
+	s.start(change)
+	s.refresh()
+	return s
+}
+
+// start starts a server over the site's bucket, with an empty index, that has not
+// looked at anything yet.
+func (s *site) start(change func(*server.Config)) {
+	s.t.Helper()
+	x, err := index.Open(context.Background(), filepath.Join(s.t.TempDir(), "index.sqlite"), index.Options{Tenant: "demo"})
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
-	t.Cleanup(func() { x.Close() })
-	s.server, err = server.New(server.Config{
+	s.t.Cleanup(func() { x.Close() })
+	c := server.Config{
 		Tenant: "demo", Bucket: s.bucket, Index: x, Keyring: s.repo, PublicURL: "https://vitrine.example.org",
 		Log: slog.New(slog.NewJSONHandler(s.log, nil)), MaxArtifactSize: 1 << 20,
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
-	s.refresh()
+	if change != nil {
+		change(&c)
+	}
+	if s.server, err = server.New(c); err != nil {
+		s.t.Fatal(err)
+	}
 	h := httptest.NewServer(s.server.Handler())
-	t.Cleanup(h.Close)
+	s.t.Cleanup(h.Close)
 	s.url = h.URL
-	return s
+}
+
+// A lockedBuffer is a log that is read while it is written.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 func (s *site) refresh() {
@@ -252,6 +284,8 @@ func (s *site) begin(r *vitrine.Record) map[string]string {
 	}
 	return map[string]string{"Authorization": "Bearer " + grant.Token}
 }
+
+func base64Std(b []byte) string { return base64.StdEncoding.EncodeToString(b) }
 
 func digestOf(body string) string {
 	sum := sha256.Sum256([]byte(body))

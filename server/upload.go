@@ -34,9 +34,9 @@ type upload struct {
 	path, key string
 }
 
-// uploadOf checks that a request may write to the artifact that it names.
-func (s *Server) uploadOf(c echo.Context) (upload, error) {
-	u := upload{path: param(c, "*")}
+// uploadOf checks that a request may write to an artifact.
+func (s *Server) uploadOf(c echo.Context, path string) (upload, error) {
+	u := upload{path: path}
 	uuid := param(c, "uuid")
 	if err := s.authorize(c.Request(), uuid); err != nil {
 		return u, err
@@ -79,7 +79,7 @@ func (u upload) options(size int64, digest [32]byte) storage.CreateOptions {
 // that has begun, or the list of the parts that it came in.
 func (s *Server) putArtifact(c echo.Context) error {
 	ctx, r := c.Request().Context(), c.Request()
-	u, err := s.uploadOf(c)
+	u, err := s.uploadOf(c, param(c, "*"))
 	if err != nil {
 		return err
 	}
