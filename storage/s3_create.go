@@ -131,7 +131,7 @@ func (s *S3) settle(ctx context.Context, key string, opts CreateOptions, parts [
 	case err == nil:
 		return fmt.Errorf("%w: the store took it, and has it no more", ErrUnavailable)
 	case code == codeNoUpload:
-		return s3Error(ctx, "send", err)
+		return fmt.Errorf("%w: its upload was aborted meanwhile", ErrUnavailable)
 	}
 	return fmt.Errorf("%w: something stood in the way, and is gone", ErrUnavailable)
 }
@@ -201,7 +201,7 @@ func compositeChecksum(parts []vitrine.Part) string {
 }
 
 // createLarge stores a body part by part. Nothing of it is seen before the last.
-func (s *S3) createLarge(ctx context.Context, key string, body io.Reader, opts CreateOptions) (err error) {
+func (s *S3) createLarge(ctx context.Context, key string, body io.Reader, opts CreateOptions) error {
 	// Nobody wants to send gigabytes to learn that they are there.
 	if there, err := s.same(ctx, key, opts, nil); there || err != nil {
 		return err
@@ -210,20 +210,21 @@ func (s *S3) createLarge(ctx context.Context, key string, body io.Reader, opts C
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			s.dropUpload(ctx, key, id)
-		} else { // it may be another writer's success
-			s.abortUpload(context.WithoutCancel(ctx), key, id)
-		}
-	}()
+	defer s.dropUpload(ctx, key, id) // also after a success, which may be another writer's
 	done := make([]types.CompletedPart, vitrine.MaxParts)
-	parts, err := sendParts(ctx, body, opts.Size, func(ctx context.Context, part vitrine.Part, b []byte) error {
+	parts, err := sendParts(ctx, body, opts.Size, func(_ context.Context, part vitrine.Part, b []byte) error {
+		// Not by the context that ends when another part fails: nothing should
+		// be under way when the upload is dropped.
 		stored, err := s.uploadPart(ctx, key, id, part, bytes.NewReader(b), true)
 		done[part.Number-1] = stored
-		return err
+		if s3Code(err) == codeNoUpload {
+			return err
+		}
+		return s3Error(ctx, "send", err)
 	})
-	if err != nil {
+	if s3Code(err) == codeNoUpload { // perhaps dropped by the writer who was first
+		return s.settle(ctx, key, opts, parts, "", err)
+	} else if err != nil {
 		return err
 	}
 	return s.completeUpload(ctx, key, id, done[:len(parts)], opts, parts)

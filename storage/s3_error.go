@@ -73,7 +73,7 @@ func s3Kind(status int, code string, err error) error {
 	switch code {
 	case "NoSuchKey", "NotFound":
 		return fs.ErrNotExist
-	case "BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch", "InvalidPart", "InvalidPartOrder", codeNoUpload:
+	case "BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch", "InvalidPart", "InvalidPartOrder":
 		return ErrIntegrity
 	case "SlowDown", "RequestTimeout", "IncompleteBody", "OperationAborted", codeConflict:
 		return ErrUnavailable

@@ -461,4 +461,19 @@ func TestS3LargeToFake(t *testing.T) {
 	if f.received != int64(len(body)) || f.count("POST uploadId") != 1 {
 		t.Errorf("%d bytes came, %q", f.received, f.requests)
 	}
+
+	for what, fail := range map[string]func(http.ResponseWriter){
+		"503":                func(w http.ResponseWriter) { s3Fail(w, 503, "SlowDown", "") },
+		"reset":              func(http.ResponseWriter) { panic(http.ErrAbortHandler) },
+		"the upload is gone": func(w http.ResponseWriter) { s3Fail(w, 404, "NoSuchUpload", "") },
+	} {
+		f := &fakeS3{before: failFirst(-1, http.MethodPut, fail)}
+		err := openFake(t, f.ServeHTTP).Create(t.Context(), s3TestKey, bytes.NewReader(body), s3Options(string(body)))
+		if !errors.Is(err, ErrUnavailable) || containsAny(err.Error(), "http://", "vitrine-test") {
+			t.Errorf("%s: %v, want ErrUnavailable", what, err)
+		}
+		if f.count("DELETE") == 0 || f.count("POST uploadId") > 0 {
+			t.Errorf("%s: %q", what, f.requests)
+		}
+	}
 }

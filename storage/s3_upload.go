@@ -86,20 +86,15 @@ func (s *S3) abortUpload(ctx context.Context, key, id string) error {
 	return s3Error(ctx, "abort", err)
 }
 
-// dropUpload removes an upload of ours, also one in which the store may still be
-// at work on parts that we have given up: such a part may bring it back. Should
-// that fail, the bucket's lifecycle, or gc, removes it.
+// dropUpload removes an upload of ours. After a cancelled call the store may still
+// be at work on parts, and such a part may bring the upload back, so it is removed
+// some times more. Should that fail, the bucket's lifecycle, or gc, removes it.
 func (s *S3) dropUpload(ctx context.Context, key, id string) {
+	const first, last = 50 * time.Millisecond, 800 * time.Millisecond
+	cancelled := ctx.Err() != nil
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s3CleanUpTime)
 	defer cancel()
-	for wait := 50 * time.Millisecond; wait < 2*time.Second; wait *= 2 {
-		if s.abortUpload(ctx, key, id) != nil {
-			return
-		}
-		_, err := s.client.ListParts(ctx, &s3.ListPartsInput{Bucket: &s.bucket, Key: s.at(key), UploadId: &id})
-		if s3Status(err) == 404 && wait > 50*time.Millisecond {
-			return
-		}
+	for wait := first; s.abortUpload(ctx, key, id) == nil && cancelled && wait <= last; wait *= 2 {
 		time.Sleep(wait)
 	}
 }
