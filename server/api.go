@@ -29,7 +29,7 @@ func (s *Server) apiBuild(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, withLists(b)[0])
+	return c.JSON(http.StatusOK, withLists(s.located(c.Request().Context(), b))[0])
 }
 
 // apiBuildset is GET …/buildsets/UUID: the builds of one event, oldest first.

@@ -97,7 +97,7 @@ func (s *Server) build(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	p := web.BuildPage{Build: b, History: around, Others: max(len(set)-1, 0)}
+	p := web.BuildPage{Build: s.located(ctx, b), History: around, Others: max(len(set)-1, 0)}
 	// The keyring of the build's own time says whose keys they were.
 	if k, err := s.Keyring.At(ctx, b.Keyring.Commit); err == nil {
 		if service := k.Services[b.Service]; service != nil {
@@ -111,7 +111,7 @@ func (s *Server) build(c echo.Context) error {
 // signatureOf checks the signature of the record that the page shows, anew each
 // time: the index is not believed.
 func (s *Server) signatureOf(c echo.Context, b vitrine.Build, entry index.Entry) web.Signature {
-	if len(entry.Signature) == 0 {
+	if len(entry.Signature) == 0 || b.State == vitrine.Interrupted { // that of its start says nothing of what there is
 		return web.Signature{State: web.Unsigned}
 	}
 	k, err := s.Keyring.At(c.Request().Context(), b.Keyring.Commit)

@@ -45,6 +45,9 @@ type Config struct {
 	// Direct has bytes go from and to the store itself, by signed requests. Bucket
 	// must be a [storage.Signer].
 	Direct bool
+	// Collect has the server remove, every few hours, the artifacts of builds that
+	// have expired, and orphans.
+	Collect bool
 	// MaxArtifactSize bounds an uploaded artifact, in bytes. Default
 	// [vitrine.MaxArtifactSize].
 	MaxArtifactSize int64
@@ -54,6 +57,9 @@ type Config struct {
 	// MaxPending bounds what all builds of a service that are not published yet
 	// may have brought, in bytes. Default eight times MaxArtifactSize.
 	MaxPending int64
+	// InterruptedAfter is how long nothing is heard of a build before what came of
+	// it is made readable, and the build shown as interrupted. Default 5 minutes.
+	InterruptedAfter time.Duration
 }
 
 const (
@@ -97,6 +103,9 @@ type Server struct {
 	health     map[string]error // of the parts of a refresh, by name
 
 	beginning sync.Mutex // one build begins at a time: see takeUUID
+
+	words        words
+	interrupting sync.Mutex // one build is given up, or taken back, at a time
 }
 
 // New checks the configuration and returns a server that has not yet looked at
@@ -119,7 +128,10 @@ func New(c Config) (*Server, error) {
 	if c.MaxPending == 0 {
 		c.MaxPending = 8 * c.MaxArtifactSize
 	}
-	s := &Server{Config: c, health: make(map[string]error)}
+	if c.InterruptedAfter <= 0 {
+		c.InterruptedAfter = interruptedAfter
+	}
+	s := &Server{Config: c, health: make(map[string]error), words: words{builds: make(map[string]*word)}}
 	s.uploads = uploads{maxBuild: c.MaxBuildSize, maxService: c.MaxPending, builds: make(map[string]*buildUploads)}
 	if c.Direct {
 		ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
@@ -241,6 +253,10 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	refreshing, stopRefresh := context.WithCancel(ctx)
 	var loop sync.WaitGroup
 	loop.Go(func() { s.refreshLoop(refreshing) })
+	loop.Go(func() { s.interruptLoop(refreshing) })
+	if s.Collect {
+		loop.Go(func() { s.collectLoop(refreshing) })
+	}
 	defer loop.Wait() // it uses the index, which the caller closes
 	defer stopRefresh()
 
