@@ -35,6 +35,7 @@ type Action struct {
 	Rate int64
 
 	// After is called when the server has answered, before the client learns of it.
+	// If it panics with [http.ErrAbortHandler], the client never does.
 	After func()
 }
 

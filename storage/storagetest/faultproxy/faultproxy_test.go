@@ -205,6 +205,14 @@ func TestAfter(t *testing.T) {
 		t.Error(err)
 	}
 	answered.Store(true)
+
+	p.Hook(faultproxy.Always(faultproxy.Action{After: func() { panic(http.ErrAbortHandler) }}))
+	if resp, _, err := put(p, "x"); err == nil {
+		t.Errorf("answered %v", resp)
+	}
+	if n, _ := e.seen(); n != 2 {
+		t.Errorf("the server saw %d requests, want 2", n)
+	}
 }
 
 func TestManyAtOnce(t *testing.T) {
