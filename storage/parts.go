@@ -14,7 +14,7 @@ import (
 
 const (
 	maxAtOnce   = 4        // parts of one object that are sent at once
-	partsMemory = 64 << 20 // bytes that they may take in memory, unless one takes more
+	partsMemory = 32 << 20 // bytes that they may take in memory, unless one takes more
 )
 
 // sendParts cuts a body of size bytes into parts and calls put for each, several

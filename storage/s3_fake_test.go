@@ -26,11 +26,11 @@ var s3TestKey = vitrine.ArtifactKey(s3TestUUID, "deploy.log.zst.age")
 // openFake opens the bucket "vitrine-test" of a server that answers with handler.
 func openFake(t *testing.T, handler http.HandlerFunc) *S3 {
 	t.Helper()
-	s, _ := startFake(t, handler)
+	s, _ := startFake(t, handler, s3Times{stall: 200 * time.Millisecond, patience: time.Second, backoff: 5 * time.Millisecond})
 	return s
 }
 
-func startFake(t *testing.T, handler http.HandlerFunc) (*S3, *httptest.Server) {
+func startFake(t *testing.T, handler http.HandlerFunc, times s3Times) (*S3, *httptest.Server) {
 	t.Helper()
 	t.Setenv("AWS_ACCESS_KEY_ID", "testkey")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
@@ -48,7 +48,6 @@ func startFake(t *testing.T, handler http.HandlerFunc) (*S3, *httptest.Server) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	times := s3Times{stall: 200 * time.Millisecond, patience: time.Second, backoff: 5 * time.Millisecond}
 	s, err := newS3(t.Context(), u, times)
 	if err != nil {
 		t.Fatal(err)
@@ -73,7 +72,7 @@ type fakeS3 struct {
 	mu       sync.Mutex
 	objects  map[string]fakeObject
 	requests []string // method and query
-	received int64    // bytes of bodies
+	received int64    // bytes of parts that came whole
 }
 
 type fakeObject struct {
@@ -117,13 +116,13 @@ func (f *fakeS3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method == http.MethodPut && q.Has("uploadId"):
 		h := sha256.New()
 		n, err := io.Copy(h, r.Body)
-		f.mu.Lock()
-		f.received += n
-		f.mu.Unlock()
 		if err != nil || n != r.ContentLength || hex.EncodeToString(h.Sum(nil)) != r.Header.Get("X-Amz-Content-Sha256") {
 			s3Fail(w, 400, "BadDigest", "other bytes")
 			return
 		}
+		f.mu.Lock()
+		f.received += n
+		f.mu.Unlock()
 		w.Header().Set("ETag", fmt.Sprintf(`"%032d"`, 1))
 	case r.Method == http.MethodPut:
 		f.servePut(w, r, key)

@@ -14,9 +14,8 @@ import (
 func TestS3Memory(t *testing.T) {
 	const size = 12_000_000_000
 	f := &fakeS3{conditions: conditionsHeld}
-	s := openFake(t, f.ServeHTTP)
+	s, _ := startFake(t, f.ServeHTTP, s3DefaultTimes)
 	s.conditions.Store(conditionsHeld)
-	s.times.stall = time.Minute
 
 	h := sha256.New()
 	if _, err := io.Copy(h, io.LimitReader(&counter{}, size)); err != nil {

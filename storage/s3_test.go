@@ -341,7 +341,7 @@ func TestS3PartBody(t *testing.T) {
 			n, _ := io.Copy(io.Discard, r.Body)
 			whole = whole || n > 0 && n == r.ContentLength
 			s3Fail(w, 400, "IncompleteBody", "")
-		})
+		}, s3DefaultTimes)
 		part := vitrine.NewPart(1, []byte(body))
 		opts := s3Options(body)
 		sent, again := newSentBody(t.Context(), test.body, opts)
