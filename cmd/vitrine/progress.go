@@ -10,6 +10,7 @@ import (
 	"golang.org/x/term"
 
 	"vitrine/publish"
+	"vitrine/storage"
 )
 
 // A bar shows on a terminal how far a long work is. A nil bar, and one that is
@@ -78,6 +79,16 @@ func (b *bar) totals(t publish.Totals) {
 		b.before = t.SentBytes // sent while sealing: no part of the rate from here on
 	}
 	b.set(t.SentFiles, t.Files, t.SentBytes, t.SpoolBytes)
+}
+
+// copied shows how far copying is: of what is known of by now.
+func (b *bar) copied(t storage.CopyTotals) {
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.set(t.Copied+t.There, t.Objects, t.CopiedBytes, t.Bytes-t.ThereBytes)
 }
 
 // set draws the bar anew, some times a second. b.mu is held.

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,49 +25,53 @@ import (
 func placeFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.String("data", os.Getenv("VITRINE_DATA"), "`directory` for the bucket and the index, unless they are elsewhere (VITRINE_DATA)")
-	f.String("storage", os.Getenv("VITRINE_STORAGE"), "`URL` of the bucket; default: DATA/bucket (VITRINE_STORAGE)")
+	f.StringArray("storage", strings.Fields(os.Getenv("VITRINE_STORAGE")), "`URL` of the bucket; given several times, the first that takes a build gets it; default: DATA/bucket (VITRINE_STORAGE, separated by spaces)")
 	f.String("index", os.Getenv("VITRINE_INDEX"), "`file` of the index; default: DATA/index.sqlite (VITRINE_INDEX)")
 }
 
 // places are what placeFlags say.
 type places struct {
-	tenant, bucket, index string
-	lostAfter             time.Duration // zero: as the index has it
+	tenant, index string
+	buckets       []string      // at least one
+	lostAfter     time.Duration // zero: as the index has it
 }
 
 func placesOf(cmd *cobra.Command, create bool) (places, error) {
 	f := cmd.Flags()
 	data, _ := f.GetString("data")
 	tenant, _ := f.GetString("tenant")
-	bucket, _ := f.GetString("storage")
+	buckets, _ := f.GetStringArray("storage")
 	index, _ := f.GetString("index")
 	p := places{tenant: tenant}
-	if data == "" && (bucket == "" || index == "") {
+	if data == "" && (len(buckets) == 0 || index == "") {
 		return p, usagef("where is the history? give --data DIR, or --storage URL and --index FILE")
 	}
 	if data != "" {
 		var err error
-		if p, err = placesIn(data, tenant, create); err != nil {
+		if p, err = placesIn(data, tenant, create && len(buckets) == 0); err != nil {
 			return p, err
 		}
 	}
-	p.bucket, p.index = cmp.Or(bucket, p.bucket), cmp.Or(index, p.index)
+	if len(buckets) > 0 {
+		p.buckets = buckets
+	}
+	p.index = cmp.Or(index, p.index)
 	return p, nil
 }
 
 // placesIn are those below one directory.
 func placesIn(data, tenant string, create bool) (places, error) {
 	data, err := filepath.Abs(data)
-	p := places{tenant: tenant, bucket: filepath.Join(data, "bucket"), index: filepath.Join(data, "index.sqlite")}
+	p := places{tenant: tenant, buckets: []string{filepath.Join(data, "bucket")}, index: filepath.Join(data, "index.sqlite")}
 	if err == nil && create {
-		err = os.MkdirAll(p.bucket, 0o755)
+		err = os.MkdirAll(p.buckets[0], 0o755)
 	}
 	return p, err
 }
 
 // open opens bucket and index.
 func (p places) open(ctx context.Context) (storage.Bucket, *index.Index, error) {
-	bucket, err := storage.OpenBucket(ctx, p.bucket)
+	bucket, err := storage.OpenSeveral(ctx, p.buckets)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -88,6 +93,7 @@ the requests under way; a bucket that it had before is picked up again.`,
 	placeFlags(cmd)
 	keyringFlag(cmd)
 	cmd.Flags().Duration("lost-after", 24*time.Hour, "a build that runs longer than this is shown as lost")
+	cmd.Flags().Bool("gc", true, "remove the artifacts of expired builds, and orphans, every few hours; see vitrine help gc")
 	cmd.Flags().Bool("direct", false, "have runners and readers exchange the bytes with the store itself, by signed requests")
 	cmd.Flags().String("listen", "127.0.0.1:8080", "`address` to listen on")
 	cmd.Flags().String("public-url", os.Getenv("VITRINE_PUBLIC_URL"), "`URL` that people reach the server at; default: http:// and the address (VITRINE_PUBLIC_URL)")
@@ -123,11 +129,12 @@ func serve(cmd *cobra.Command, _ []string) error {
 		return err
 	}
 	direct, _ := cmd.Flags().GetBool("direct")
+	collect, _ := cmd.Flags().GetBool("gc")
 	public, _ := cmd.Flags().GetString("public-url")
 	if public == "" {
 		public = "http://" + l.Addr().String()
 	}
-	s, err := server.New(server.Config{Tenant: p.tenant, Bucket: bucket, Index: x, Keyring: keys, PublicURL: public, Direct: direct, Log: log})
+	s, err := server.New(server.Config{Tenant: p.tenant, Bucket: bucket, Index: x, Keyring: keys, PublicURL: public, Direct: direct, Collect: collect, Log: log})
 	if err != nil {
 		l.Close()
 		return usagef("%v", err)
