@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"io"
 	"io/fs"
@@ -22,6 +23,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"vitrine"
 	"vitrine/storage"
@@ -450,4 +452,55 @@ func TestS3ErrorsHaveNoSecrets(t *testing.T) {
 
 func joined(body []byte) storage.CreateOptions {
 	return storage.CreateOptions{Size: int64(len(body)), SHA256: sha256.Sum256(body)}
+}
+
+// Inspect says what is missing, and after its own remedy that it is there.
+func TestS3Inspect(t *testing.T) {
+	client, u := s3Client(t)
+	b := openS3(t)
+	find := func(what string) storage.Finding {
+		t.Helper()
+		for _, f := range b.(storage.Inspector).Inspect(t.Context()) {
+			if f.What == what {
+				return f
+			}
+		}
+		t.Fatalf("no finding on %s", what)
+		return storage.Finding{}
+	}
+	if f := find("signed requests"); !f.Good {
+		t.Errorf("%+v", f)
+	}
+	if err := create(t.Context(), b, key, "x"); err != nil {
+		t.Fatal(err)
+	}
+	if f := find("conditional writes"); !f.Good || !strings.Contains(f.Detail, "refuses") {
+		t.Errorf("%+v", f)
+	}
+	if _, err := client.DeleteBucketCors(t.Context(), &s3.DeleteBucketCorsInput{Bucket: &u.Host}); err != nil {
+		t.Fatal(err)
+	}
+	missing := find("CORS")
+	_, rules, ok := strings.Cut(missing.Fix, "--cors-configuration '")
+	if missing.Good || !ok {
+		t.Fatalf("%+v", missing)
+	}
+	var set types.CORSConfiguration
+	if err := json.Unmarshal([]byte(strings.TrimSuffix(rules, "'")), &set); err != nil {
+		t.Fatal(err)
+	}
+	put := func() {
+		if _, err := client.PutBucketCors(t.Context(), &s3.PutBucketCorsInput{Bucket: &u.Host, CORSConfiguration: &set}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put()
+	if f := find("CORS"); !f.Good || f.Fix != "" {
+		t.Errorf("%+v", f)
+	}
+	set.CORSRules[0].ExposeHeaders = []string{"ETag"}
+	put()
+	if f := find("CORS"); f.Good || !strings.Contains(f.Detail, "Content-Range") {
+		t.Errorf("%+v", f)
+	}
 }
