@@ -160,20 +160,29 @@ func (c *Client) getJSON(ctx context.Context, address string, into any) error {
 	return decodeReply(resp, into)
 }
 
-// decodeReply reads a bounded JSON reply and closes it.
+// decodeReply reads a bounded JSON reply, all of which may be printed, and closes it.
 func decodeReply(resp *http.Response, into any) error {
+	body, err := readReply(resp, into)
+	if err != nil {
+		return err
+	}
+	return checkTexts(body)
+}
+
+// readReply reads a bounded JSON reply and closes it.
+func readReply(resp *http.Response, into any) ([]byte, error) {
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxReply+1))
 	if err != nil {
-		return fmt.Errorf("read the server's answer: %w", err)
+		return nil, fmt.Errorf("read the server's answer: %w", err)
 	}
 	if len(body) > maxReply {
-		return fmt.Errorf("the server's answer has more than %d bytes", maxReply)
+		return nil, fmt.Errorf("the server's answer has more than %d bytes", maxReply)
 	}
 	if err := json.Unmarshal(body, into); err != nil {
-		return fmt.Errorf("the server's answer is not what vitrine's API gives (is this a vitrine server?): %w", err)
+		return nil, fmt.Errorf("the server's answer is not what vitrine's API gives (is this a vitrine server?): %w", err)
 	}
-	return checkTexts(body)
+	return body, nil
 }
 
 // checkTexts looks at every string of a JSON reply, wherever it stands: they are

@@ -26,6 +26,12 @@ import (
 // are answered by put.
 func begun(t *testing.T, put http.HandlerFunc) *client.Publisher {
 	t.Helper()
+	return begunBy(t, put, "", 5*time.Second)
+}
+
+// begunBy is begun with more in the server's grant.
+func begunBy(t *testing.T, serveArtifact http.HandlerFunc, grant string, retryFor time.Duration) *client.Publisher {
+	t.Helper()
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -34,13 +40,15 @@ func begun(t *testing.T, put http.HandlerFunc) *client.Publisher {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodPost {
-			io.WriteString(w, `{"token":"t","expires":"2099-01-01T00:00:00Z"}`)
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/builds") {
+			io.WriteString(w, `{`+grant+`"token":"t","expires":"2099-01-01T00:00:00Z"}`)
 			return
 		}
-		put(w, r)
-	}).Publisher(signer)
+		serveArtifact(w, r)
+	})
+	c.RetryFor = retryFor
+	p := c.Publisher(signer)
 	record := &vitrine.Record{
 		Version: vitrine.RecordVersion, Tenant: "demo", Service: "web", UUID: uuid, Buildset: uuid, JobName: "deploy",
 		StartTime: time.Now().UTC().Truncate(time.Second), Keyring: vitrine.Keyring{Commit: strings.Repeat("a", 40)}, Publisher: "bridge",
