@@ -31,10 +31,11 @@ type Mark struct {
 }
 
 // A PartialArtifact is the beginning of an artifact: whole chunks of a sealed
-// file whose end is missing.
+// file whose end is missing. Whole are those that had come to their end.
 type PartialArtifact struct {
-	Path string `json:"path"` // as stored, with the sealing suffix
-	Size int64  `json:"size"` // bytes, as stored
+	Path  string `json:"path"` // as stored, with the sealing suffix
+	Size  int64  `json:"size"` // bytes, as stored
+	Whole bool   `json:"whole,omitempty"`
 }
 
 // Marshal returns the mark's one JSON form, or an error wrapping [ErrMark].

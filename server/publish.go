@@ -78,6 +78,10 @@ func (s *Server) beginBuild(c echo.Context) error {
 	if err := s.takeUUID(ctx, record, request.SignedRecord); err != nil {
 		return err
 	}
+	if err := s.takeBack(ctx, record); err != nil {
+		return err
+	}
+	s.words.begun(record.UUID)
 	token, expires := s.tokens.make(record.UUID, now)
 	return c.JSON(http.StatusCreated, vitrine.UploadGrant{Token: token, Expires: expires, MaxArtifactSize: s.MaxArtifactSize, Direct: s.signer != nil})
 }
@@ -252,7 +256,13 @@ func (s *Server) addToIndex(ctx context.Context, signed vitrine.SignedRecord) {
 
 // authorize checks that a request may write to a build.
 func (s *Server) authorize(r *http.Request, uuid string) error {
-	return s.tokens.check(r, uuid, time.Now())
+	if err := s.tokens.check(r, uuid, time.Now()); err != nil {
+		return err
+	}
+	if s.words.isGivenUp(uuid) {
+		return errGivenUp(uuid)
+	}
+	return nil
 }
 
 // commitBuild is PUT …/builds/UUID: the signed build.json, whose creation in the

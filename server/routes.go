@@ -50,13 +50,13 @@ func (s *Server) routes() *echo.Echo {
 	get(api, "/builds", s.apiBuilds)
 	api.POST("/builds", s.beginBuild)
 	get(api, "/builds/:uuid", s.apiBuild)
-	api.PUT("/builds/:uuid", s.commitBuild)
+	api.PUT("/builds/:uuid", s.commitBuild, s.hear)
 	get(api, "/builds/:uuid/:record", s.getRecord)
 	get(api, "/builds/:uuid/artifacts/*", crossOrigin(s.getArtifact))
 	api.OPTIONS("/builds/:uuid/artifacts/*", crossOrigin(s.preflight))
-	api.PUT("/builds/:uuid/artifacts/*", s.putArtifact)
-	api.POST("/builds/:uuid/parts/*", s.signParts)
-	api.PUT("/builds/:uuid/parts/*", s.putPart) // NUMBER/PATH; for two patterns the router fails to look at both
+	api.PUT("/builds/:uuid/artifacts/*", s.putArtifact, s.hear)
+	api.POST("/builds/:uuid/parts/*", s.signParts, s.hear)
+	api.PUT("/builds/:uuid/parts/*", s.putPart, s.hear) // NUMBER/PATH; for two patterns the router fails to look at both
 	get(api, "/buildsets/:uuid", s.apiBuildset)
 	get(api, "/allowed_signers", s.getAllowedSigners)
 	return e

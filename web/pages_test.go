@@ -71,6 +71,12 @@ func testPages() map[string]Page {
 	push.Ref.Change, push.Ref.Patchset = 0, ""
 	push.Expires = testNow.Add(-time.Hour)
 	running, lost := testState(5, vitrine.Running), testState(6, vitrine.Lost)
+	interrupted := testState(7, vitrine.Interrupted)
+	interrupted.Readers = b.Readers
+	interrupted.Artifacts = []vitrine.Artifact{{Path: "console.log.zst.age", Sealed: true, Size: 65752}}
+	expired, kept := b, b
+	expired.Expired = b.Expires.AddDate(0, 0, 1)
+	kept.Kept = true
 	history := []vitrine.Build{running, b, failed, timer, push, lost}
 	service := testService()
 	return map[string]Page{
@@ -90,6 +96,11 @@ func testPages() map[string]Page {
 		"build-running":  BuildPage{Build: running, History: history},
 		"build-lost":     BuildPage{Build: lost},
 		"build-push":     BuildPage{Build: push},
+
+		"build-interrupted": BuildPage{Build: interrupted, Signature: Signature{State: Unsigned}},
+		"build-expired":     BuildPage{Build: expired, Signature: Signature{State: Verified}},
+		"build-kept":        BuildPage{Build: kept, Signature: Signature{State: Verified}},
+
 		"buildset":       BuildsetPage{UUID: b.Buildset, Builds: history},
 		"buildset-empty": BuildsetPage{UUID: b.Buildset},
 		"service": ServicePage{

@@ -131,7 +131,7 @@ func (d document) Files(b vitrine.Build) []file {
 		f := file{Artifact: a, Path: ArtifactPath(d.Tenant, b.UUID, a.Path)}
 		switch a.MediaType {
 		case "image/png", "image/jpeg", "image/gif", "image/webp", "image/avif":
-			f.Thumbnail = !a.Sealed && a.Size <= maxThumbnail && thumbnails < maxThumbnails
+			f.Thumbnail = !a.Sealed && b.Expired.IsZero() && a.Size <= maxThumbnail && thumbnails < maxThumbnails
 		}
 		if f.Thumbnail {
 			thumbnails++
@@ -154,16 +154,24 @@ func operand(p string) string {
 
 // An opening is the commands for one sealed artifact. Words of a record that
 // get into a command are names and paths, whose letters no shell minds.
-type opening struct{ Cat, Stock string }
+type opening struct{ Get, Cat, Stock string }
 
 // Opening is how to open the build's first sealed artifact, or nil.
 func (p BuildPage) Opening() *opening {
+	if !p.Build.Expired.IsZero() {
+		return nil
+	}
+	partial := ""
+	if p.Build.State == vitrine.Interrupted {
+		partial = "--partial "
+	}
 	for _, a := range p.Build.Artifacts {
 		if !a.Sealed {
 			continue
 		}
 		o := &opening{
-			Cat:   fmt.Sprintf("vitrine cat %s %s", p.Build.UUID, operand(a.PlainPath())),
+			Get:   fmt.Sprintf("vitrine get %s%s -o logs/", partial, p.Build.UUID),
+			Cat:   fmt.Sprintf("vitrine cat %s%s %s", partial, p.Build.UUID, operand(a.PlainPath())),
 			Stock: "age -d -i KEY " + operand(path.Base(a.Path)),
 		}
 		if strings.HasSuffix(a.Path, vitrine.SealedSuffix) {

@@ -46,6 +46,8 @@ func outcomeOf(b vitrine.Build) outcome {
 		return outcome{"run", "Running"}
 	case b.State == vitrine.Lost:
 		return outcome{"lost", "Lost"}
+	case b.State == vitrine.Interrupted:
+		return outcome{"lost", "Interrupted"}
 	}
 	if o, ok := outcomes[b.Result]; ok {
 		return o
@@ -61,6 +63,8 @@ func headline(b vitrine.Build, now time.Time) string {
 		return "Running for " + duration(now.Sub(b.StartTime))
 	case b.State == vitrine.Lost:
 		return "Lost: no word came from the runner"
+	case b.State == vitrine.Interrupted:
+		return "Interrupted: the runner went away"
 	case o.Kind == "none":
 		return o.Word
 	case o.Kind == "ok":
