@@ -116,6 +116,7 @@ func TestSyncUnreadable(t *testing.T) {
 					publish(t, bucket, started(sick))
 					inIndex = 10
 				}
+				store := store // the other one runs beside
 				store.Reader, store.err = bucket, errors.New("slow down "+strings.Repeat("x", 10_000))
 				x := open(t, filepath.Join(t.TempDir(), "index.sqlite"))
 				r, err := x.Sync(t.Context(), store, time.Time{})
