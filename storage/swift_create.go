@@ -97,7 +97,7 @@ func partName(number int) string { return fmt.Sprintf("%05d", number) }
 
 // put stores a part by a name that is ours. The store compares the MD5.
 func (s *Swift) put(ctx context.Context, name string, part vitrine.Part, call swiftCall) error {
-	call.method, call.target, call.wait = http.MethodPut, s.path(name), s.work
+	call.method, call.target = http.MethodPut, s.path(name)
 	if call.header == nil {
 		call.header = make(map[string]string)
 	}
@@ -173,7 +173,10 @@ func (s *Swift) place(ctx context.Context, p placing) (placed, error) {
 	}
 	defer unlock()
 	call := p.call
-	call.method, call.target, call.wait = http.MethodPut, s.path(p.key), s.work
+	call.method, call.target = http.MethodPut, s.path(p.key)
+	if p.parts != nil {
+		call.wait = s.work // the store looks at every segment
+	}
 	call.header = expiry(p.opts.Expires)
 	call.header["If-None-Match"] = "*"
 	call.header["ETag"] = p.etag

@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	maxSwiftJSON   = 64 << 20 // bytes of a page of a listing: 10,000 of the longest names
+	maxSwiftJSON   = 16 << 20 // bytes of a page of a listing: twice 10,000 of our longest names
 	maxSwiftPrefix = 512      // bytes; no key is as long
 )
 

@@ -530,7 +530,7 @@ func TestSwiftErrorsHaveNoSecrets(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := badSwift(t, handler)
-			s.idle = 20 * time.Millisecond
+			s.idle, s.work = 10*time.Millisecond, 10*time.Millisecond
 			t.Setenv("OS_TEMP_URL_KEY", "CANARY-temp")
 			ctx := t.Context()
 			part := vitrine.NewPart(1, []byte("x"))
