@@ -1,6 +1,6 @@
 # What people type. CI calls the same targets.
 
-.PHONY: build demo test test-stock test-stores fuzz bench lint
+.PHONY: build demo test test-stock test-stores soak fuzz bench lint
 
 build:                       ## the command, without cgo
 	CGO_ENABLED=0 go build -trimpath -o vitrine ./cmd/vitrine
@@ -18,6 +18,9 @@ test-stock: build            ## against stock age, zstd, gpg and ssh-keygen, whi
 
 test-stores:                 ## against a real Swift and a real S3 server; test/stores/run says what it needs
 	./test/stores/run ./test/stores/go-test $(RACE)
+
+soak:                        ## eight runners publish SOAK builds at once, to each store
+	SOAK=$(or $(SOAK),2000) ./test/stores/run go test -tags stores -count=1 -timeout 1h -v -run '^TestSoak$$' ./cmd/vitrine
 
 fuzz:                        ## each fuzz target for FUZZTIME
 	./.ci/fuzz $(or $(FUZZTIME),10s)
