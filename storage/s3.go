@@ -131,7 +131,7 @@ func newS3(ctx context.Context, u *url.URL, times s3Times) (*S3, error) {
 		options = append(options, config.WithRegion(l.region))
 	}
 	// The SDK's warnings go to standard error, in its own words.
-	options = append(options, config.WithHTTPClient(s3HTTPClient(times.stall)), config.WithLogger(logging.Nop{}))
+	options = append(options, config.WithLogger(logging.Nop{}))
 	cfg, err := config.LoadDefaultConfig(ctx, options...)
 	if err != nil {
 		return nil, s3Error(ctx, what, err)
@@ -143,6 +143,7 @@ func newS3(ctx context.Context, u *url.URL, times s3Times) (*S3, error) {
 		cfg.Region = "us-east-1" // what stores take that have none
 	}
 	s.client = s3.NewFromConfig(cfg, func(o *s3.Options) {
+		o.HTTPClient = s3HTTPClient(cfg.HTTPClient, times.stall)
 		if l.endpoint != "" {
 			o.BaseEndpoint = aws.String(l.endpoint)
 		}
@@ -155,7 +156,7 @@ func newS3(ctx context.Context, u *url.URL, times s3Times) (*S3, error) {
 		o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
 		o.DisableLogOutputChecksumValidationSkipped = true
 	})
-	patient := patientClient(cfg.HTTPClient, times.patience)
+	patient := s3HTTPClient(cfg.HTTPClient, times.patience)
 	s.patient = func(o *s3.Options) { o.HTTPClient = patient }
 	return s, s.checkBucket(ctx)
 }

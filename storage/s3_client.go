@@ -22,21 +22,13 @@ const (
 	s3MaxRetryAfter  = 30 * time.Second // of what a store asks for
 )
 
-// s3HTTPClient is a client whose connections end when nothing moves on them for the
-// time stall. Requests have no time-out as a whole: a body may be large.
-func s3HTTPClient(stall time.Duration) *awshttp.BuildableClient {
-	return withStall(awshttp.NewBuildableClient(), stall)
-}
-
-// patientClient is like client, but waits longer.
-func patientClient(client aws.HTTPClient, stall time.Duration) aws.HTTPClient {
-	if b, ok := client.(*awshttp.BuildableClient); ok { // it may have got certificates
-		return withStall(b, stall)
+// s3HTTPClient is a client like base whose connections end when nothing moves on
+// them for the time stall. Requests have no time-out as a whole: a body may be large.
+func s3HTTPClient(base aws.HTTPClient, stall time.Duration) *awshttp.BuildableClient {
+	client, ok := base.(*awshttp.BuildableClient) // with AWS_CA_BUNDLE, if that is set
+	if !ok {
+		client = awshttp.NewBuildableClient()
 	}
-	return client
-}
-
-func withStall(client *awshttp.BuildableClient, stall time.Duration) *awshttp.BuildableClient {
 	dialer := net.Dialer{Timeout: s3ConnectTimeout, KeepAlive: 30 * time.Second}
 	return client.WithTransportOptions(func(t *http.Transport) {
 		t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -75,7 +67,7 @@ func (c stallConn) Write(p []byte) (int, error) {
 
 // newRetryer makes what decides which requests are sent again, and when.
 func newRetryer(backoff time.Duration) aws.Retryer {
-	r := retry.NewStandard(func(o *retry.StandardOptions) {
+	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts = s3Attempts
 		o.RateLimiter = ratelimit.None // a bad hour must not make later requests fail at once
 		o.Backoff = retry.BackoffDelayerFunc(func(attempt int, err error) (time.Duration, error) {
@@ -90,9 +82,8 @@ func newRetryer(backoff time.Duration) aws.Retryer {
 		o.Retryables = append([]retry.IsErrorRetryable{notOurs}, o.Retryables...)
 		o.Retryables = append(o.Retryables,
 			retry.RetryableHTTPStatusCode{Codes: map[int]struct{}{429: {}}},
-			retry.RetryableErrorCode{Codes: map[string]struct{}{"ConditionalRequestConflict": {}, "OperationAborted": {}, "IncompleteBody": {}}})
+			retry.RetryableErrorCode{Codes: map[string]struct{}{codeConflict: {}, "OperationAborted": {}, "IncompleteBody": {}}})
 	})
-	return r
 }
 
 // s3Jitter is a random wait that grows with each attempt, up to a longest.

@@ -36,6 +36,9 @@ func s3Error(ctx context.Context, what string, err error) error {
 		return fmt.Errorf("%s: %w", what, body.err)
 	}
 	said, status, code := s3Plain(err), s3Status(err), s3Code(err)
+	if s3NoCredentials(err) {
+		return fmt.Errorf("%s: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give this machine a role: %s", what, said)
+	}
 	if status != 0 || code != "" {
 		said = s3Answer(status, code, err)
 	}
@@ -47,6 +50,12 @@ func s3Error(ctx context.Context, what string, err error) error {
 	default:
 		return fmt.Errorf("%s: %w: %s", what, kind, said)
 	}
+}
+
+// s3NoCredentials reports whether a request was not even sent. The SDK has no type
+// for that.
+func s3NoCredentials(err error) bool {
+	return strings.Contains(err.Error(), "get credentials: ")
 }
 
 // s3Answer is an error answer in words.

@@ -442,6 +442,15 @@ func TestS3Errors(t *testing.T) {
 	if err = s3Error(t.Context(), "get", err); err == nil || containsAny(err.Error(), "X-Amz", "http:") {
 		t.Errorf("error %v", err)
 	}
+	t.Setenv("AWS_ACCESS_KEY_ID", "")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "")
+	u, err := url.Parse("s3://vitrine-test?endpoint=http://127.0.0.1:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := newS3(t.Context(), u, s3DefaultTimes); err == nil || errors.Is(err, ErrUnavailable) || !containsAny(err.Error(), "AWS_ACCESS_KEY_ID") {
+		t.Errorf("no credentials: %v", err)
+	}
 	for _, f := range s.Inspect(t.Context()) {
 		if containsAny(f.Detail+f.Fix, "X-Amz", "hunter2", "\u009b") || f.Detail == "" {
 			t.Errorf("finding %+v", f)
