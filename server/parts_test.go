@@ -127,7 +127,9 @@ func TestQuotas(t *testing.T) {
 	digest := with(nil, "Content-Digest", digestOf(string(body)))
 	first, second := s.started(nil), s.started(nil)
 	token, secondToken := s.begin(first), s.begin(second)
-	path := func(r *vitrine.Record, below, name string) string { return api + "/" + r.UUID + "/" + below + "/" + name }
+	path := func(r *vitrine.Record, below, name string) string {
+		return api + "/" + r.UUID + "/" + below + "/" + name
+	}
 
 	s.grant(token, first.UUID, "a.age", whole)
 	s.grant(token, first.UUID, "a.age", whole) // the same again costs nothing
