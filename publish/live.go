@@ -11,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,21 +19,19 @@ import (
 	"vitrine/storage"
 )
 
-// Variables for tests.
-var (
-	// liveEvery is the time between two looks for what is new in an artifact that
-	// still grows.
-	liveEvery = 30 * time.Second
-	// beatAfter is how long the store hears nothing of a build before it is told
-	// that the build goes on.
+const (
+	// sendEvery is the default of Options.SendEvery.
+	sendEvery = 30 * time.Second
+	// beatAfter is how long the store hears nothing of a build, at the most, before
+	// it is told that the build goes on.
 	beatAfter = time.Minute
-	// forgottenAfter is less than the time after which a server gives up a build
-	// that it hears nothing of, and with it the parts that it had.
-	forgottenAfter = 4 * time.Minute
+	// liveTimeout bounds one attempt to send what is new.
+	liveTimeout = 10 * time.Minute
 )
 
-// liveTimeout bounds one attempt to send what is new.
-const liveTimeout = 10 * time.Minute
+// forgottenAfter is less than the time after which a server gives up a build that
+// it hears nothing of, and with it the parts that it had. A variable for tests.
+var forgottenAfter = 4 * time.Minute
 
 // A live artifact is sent in parts while it is written, so that what is there of
 // it is stored should the runner go away without a word. Whatever goes wrong with
@@ -46,22 +45,25 @@ type live struct {
 	key    string
 	cancel context.CancelFunc
 	wake   chan struct{}
-	done   chan struct{} // closed when nothing is sent any more
-	fullAt atomic.Int64  // the size of the file with which the next part is full
+	sends  sync.WaitGroup
+	fullAt atomic.Int64 // the size of the file with which the next part is full
 
-	// Of run alone, and after done of complete.
+	// Of run alone, and then of complete.
 	parts []vitrine.Part // those that are full and stored
 	off   int64          // where they end
 	tail  int64          // bytes beyond them that are stored
-	heard time.Time      // when the store last took something
 	err   error          // of the last attempt
+
+	mu        sync.Mutex
+	heard     time.Time // when the store last took something
+	forgotten bool      // the parts are to be sent again
 }
 
 // newLive begins to send an artifact that is being written.
 func (u *uploader) newLive(w *artifactWriter, flush func() (int64, error)) *live {
 	l := &live{
 		upload: u, artifact: w, flush: flush, key: vitrine.ArtifactKey(u.started.record.UUID, w.record.Path),
-		wake: make(chan struct{}, 1), done: make(chan struct{}), heard: time.Now(),
+		wake: make(chan struct{}, 1), heard: time.Now(),
 	}
 	l.fullAt.Store(vitrine.GrowingPartSize(1))
 	ctx, cancel := context.WithCancel(u.ctx)
@@ -69,7 +71,9 @@ func (u *uploader) newLive(w *artifactWriter, flush func() (int64, error)) *live
 	u.mu.Lock()
 	u.live[l.key] = l
 	u.mu.Unlock()
-	u.wg.Go(func() { l.run(ctx) })
+	l.sends.Go(func() { l.run(ctx) })
+	l.sends.Go(func() { l.beats(ctx) })
+	u.wg.Go(l.sends.Wait)
 	return l
 }
 
@@ -86,17 +90,16 @@ func (l *live) grown() {
 // stop ends the sending, so that the file may be completed and closed.
 func (l *live) stop() {
 	l.cancel()
-	<-l.done
+	l.sends.Wait()
 }
 
 func (l *live) run(ctx context.Context) {
-	defer close(l.done)
 	select {
 	case <-l.upload.begun:
 	case <-ctx.Done():
 		return
 	}
-	tick := time.NewTicker(liveEvery)
+	tick := time.NewTicker(l.upload.every)
 	defer tick.Stop()
 	for {
 		ticked := false
@@ -129,6 +132,10 @@ func (l *live) send(ctx context.Context, ticked bool) error {
 			return err
 		}
 	}
+	if l.takeForgotten() {
+		l.parts, l.off, l.tail = nil, 0, 0
+		l.fullAt.Store(l.nextSize())
+	}
 	size := l.artifact.stored.Load()
 	if ticked {
 		var err error
@@ -144,9 +151,6 @@ func (l *live) send(ctx context.Context, ticked bool) error {
 			return err
 		}
 		l.tail = rest
-	}
-	if ticked && time.Since(l.heard) >= beatAfter {
-		return l.beat(ctx)
 	}
 	return nil
 }
@@ -183,17 +187,45 @@ func (l *live) put(ctx context.Context, file *os.File, size int64) (vitrine.Part
 
 var errForgotten = errors.New("the store may have given the build up meanwhile: its parts are sent again")
 
-// hear notes that the store took something. If it took nothing for long before,
-// the parts are to be sent again from the first, which hear reports.
-func (l *live) hear() (again bool) {
-	silent := time.Since(l.heard)
+// hear notes that the store took something, and reports whether it took nothing
+// for so long before that the parts are to be sent again from the first.
+func (l *live) hear() (forgotten bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.forgotten = l.forgotten || time.Since(l.heard) >= forgottenAfter
 	l.heard = time.Now()
-	if silent < forgottenAfter || l.off+l.tail == 0 {
-		return false
+	return l.forgotten
+}
+
+func (l *live) takeForgotten() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	forgotten := l.forgotten
+	l.forgotten = false
+	return forgotten
+}
+
+// beats tells the store now and then that the build goes on, if it hears nothing
+// else; also while a part is on its way for long.
+func (l *live) beats(ctx context.Context) {
+	after := min(2*l.upload.every, beatAfter)
+	tick := time.NewTicker(after)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		l.mu.Lock()
+		silent := time.Since(l.heard)
+		l.mu.Unlock()
+		if silent >= after {
+			attempt, cancel := context.WithTimeout(ctx, liveTimeout)
+			l.beat(attempt) // if it fails, there is the next tick
+			cancel()
+		}
 	}
-	l.parts, l.off, l.tail = nil, 0, 0
-	l.fullAt.Store(l.nextSize())
-	return true
 }
 
 // describePart reads a part to describe it.
@@ -209,6 +241,9 @@ func describePart(number int, r *io.SectionReader) (vitrine.Part, error) {
 // beat tells the store that the build goes on: a server whose publisher begins a
 // build that it knows hears of it by that, and nothing else changes.
 func (l *live) beat(ctx context.Context) error {
+	if err := l.upload.begin(ctx); err != nil {
+		return err
+	}
 	s := l.upload.started
 	key := vitrine.StartedKey(s.record.StartTime, s.record.UUID)
 	err := l.upload.writer.Create(ctx, key, bytes.NewReader(s.text), optionsOf(s.text, "application/json"))

@@ -2,6 +2,7 @@ package publish
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,18 +23,19 @@ import (
 	"vitrine/storage"
 )
 
-// quickly has growing artifacts looked at all the time.
-func quickly(t *testing.T, every, beat, forgotten time.Duration) {
+// soon changes when the parts count as forgotten.
+func soon(t *testing.T, forgotten time.Duration) {
 	t.Helper()
-	before := [3]time.Duration{liveEvery, beatAfter, forgottenAfter}
-	liveEvery, beatAfter, forgottenAfter = every, beat, forgotten
-	t.Cleanup(func() { liveEvery, beatAfter, forgottenAfter = before[0], before[1], before[2] })
+	before := forgottenAfter
+	forgottenAfter = forgotten
+	t.Cleanup(func() { forgottenAfter = before })
 }
 
 // A watched bucket counts calls, and fails those that fail says.
 type watched struct {
 	storage.Bucket
-	fail func(call string, n int) error // n: how often the call came before
+	fail  func(call string, n int) error // n: how often the call came before
+	every time.Duration                  // zero: all the time
 
 	mu    sync.Mutex
 	calls map[string]int
@@ -146,7 +148,7 @@ func (w *world) begin(to *watched) (*Build, io.WriteCloser) {
 	w.t.Helper()
 	to.Bucket = w.bucket
 	o := w.options(liveUUID)
-	o.Writer = to
+	o.Writer, o.SendEvery = to, cmp.Or(to.every, 5*time.Millisecond)
 	b, err := Start(w.t.Context(), o)
 	if err != nil {
 		w.t.Fatal(err)
@@ -177,7 +179,6 @@ func (w *world) end(b *Build, log io.Closer, text string) *vitrine.Record {
 // What a command printed can be read from the store while it runs, and the whole
 // is made of the parts in the end.
 func TestLive(t *testing.T) {
-	quickly(t, 10*time.Millisecond, time.Hour, time.Hour)
 	w, to := newWorld(t), &watched{}
 	b, log := w.begin(to)
 	var text string
@@ -193,7 +194,7 @@ func TestLive(t *testing.T) {
 		t.Errorf("%d parts were sent with nothing new", n-sent)
 	}
 	record := w.end(b, log, text)
-	if to.count("complete") != 1 || to.count("artifact") != 0 || to.count("started") != 1 {
+	if to.count("complete") != 1 || to.count("artifact") != 0 {
 		t.Errorf("calls: %v, want one Complete", to.calls)
 	}
 	if want := record.Artifacts[0].Size; int64(len(bytes.Join(to.parts, nil))) != want {
@@ -203,8 +204,7 @@ func TestLive(t *testing.T) {
 
 // A log that fills parts is sent as they fill, whatever the time.
 func TestLiveFullParts(t *testing.T) {
-	quickly(t, time.Hour, time.Hour, time.Hour)
-	w, to := newWorld(t), &watched{}
+	w, to := newWorld(t), &watched{every: time.Hour}
 	b, log := w.begin(to)
 	var text strings.Builder
 	noise := rand.NewChaCha8([32]byte{})
@@ -231,7 +231,7 @@ func TestLiveFullParts(t *testing.T) {
 
 // A short command is over before anything of it would be sent.
 func TestLiveShort(t *testing.T) {
-	w, to := newWorld(t), &watched{}
+	w, to := newWorld(t), &watched{every: sendEvery}
 	b, log := w.begin(to)
 	io.WriteString(log, canary)
 	w.end(b, log, canary)
@@ -242,7 +242,6 @@ func TestLiveShort(t *testing.T) {
 
 // Whatever goes wrong with parts, the log is published whole.
 func TestLiveFails(t *testing.T) {
-	quickly(t, 5*time.Millisecond, time.Hour, time.Hour)
 	away := errors.New("the store is away")
 	for name, test := range map[string]struct {
 		fail   func(call string, n int) error
@@ -299,7 +298,6 @@ func (w *world) bucketOnly(b *Build, log io.Closer, text string) {
 
 // A command that prints nothing is heard of all the same.
 func TestLiveHeartbeat(t *testing.T) {
-	quickly(t, 5*time.Millisecond, 20*time.Millisecond, time.Hour)
 	w, to := newWorld(t), &watched{}
 	b, log := w.begin(to)
 	wait(t, "a word is sent", func() bool { return to.count("started") > 3 })
@@ -313,7 +311,7 @@ func TestLiveHeartbeat(t *testing.T) {
 // After a silence in which the store may have given up the build, and the parts it
 // had, all are sent again.
 func TestLiveAfterSilence(t *testing.T) {
-	quickly(t, 5*time.Millisecond, time.Hour, 200*time.Millisecond)
+	soon(t, 200*time.Millisecond)
 	w, to := newWorld(t), &watched{}
 	var silent atomic.Bool
 	to.fail = func(call string, n int) error {
@@ -340,7 +338,6 @@ func TestLiveAfterSilence(t *testing.T) {
 // A public log needs no flush to be read, a hidden one is sent under its hidden
 // name, and each may be removed by the store once it has expired.
 func TestLivePublicAndHidden(t *testing.T) {
-	quickly(t, 5*time.Millisecond, time.Hour, time.Hour)
 	w, to := newWorld(t), &watched{}
 	w.files["services/codesearch.yaml"].Data = append(w.files["services/codesearch.yaml"].Data, "public_names: [\"shown/**\"]\n"...)
 	b, log := w.begin(to)
@@ -389,7 +386,6 @@ func TestLivePublicAndHidden(t *testing.T) {
 // What a runner that was killed left half-sealed is rubbish to the next publish:
 // the store has the parts.
 func TestLiveKilled(t *testing.T) {
-	quickly(t, 5*time.Millisecond, time.Hour, time.Hour)
 	w, to := newWorld(t), &watched{}
 	b, log := w.begin(to)
 	io.WriteString(log, canary)

@@ -59,6 +59,10 @@ type Options struct {
 	Writer   storage.Writer
 	Spool    string       // the folder that builds wait in; empty: [DefaultSpool]
 	Progress func(Totals) // called often, by one goroutine at a time; may be nil
+	// SendEvery is the time between two looks for what is new in an artifact of
+	// [Build.Create] that still grows. Sending it takes up to 64 KiB of its size
+	// each time. Zero: 30 seconds.
+	SendEvery time.Duration
 }
 
 // A Build is a build that is being published. Its methods may be called from
@@ -134,6 +138,9 @@ func Start(ctx context.Context, o Options) (_ *Build, err error) {
 		}
 	}
 	b.upload = newUploader(ctx, o.Writer, b.folder, b.started, b.meter)
+	if o.SendEvery > 0 {
+		b.upload.every = o.SendEvery
+	}
 	return b, nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -53,6 +54,7 @@ type uploader struct {
 	folder  *folder
 	started *signedRecord
 	meter   *meter
+	every   time.Duration // see Options.SendEvery
 	slots   chan struct{} // one for each upload underway
 
 	// What Start begins and seal feeds goes on in the background.
@@ -70,7 +72,7 @@ type uploader struct {
 // newUploader begins to send a build in the background.
 func newUploader(ctx context.Context, w storage.Writer, f *folder, started *signedRecord, m *meter) *uploader {
 	u := &uploader{
-		writer: w, folder: f, started: started, meter: m,
+		writer: w, folder: f, started: started, meter: m, every: sendEvery,
 		slots: make(chan struct{}, uploadsAtOnce),
 		begun: make(chan struct{}), sent: make(map[string]bool), live: make(map[string]*live),
 	}
