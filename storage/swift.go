@@ -29,7 +29,7 @@ import (
 type Swift struct {
 	container string
 	prefix    string // empty, or ends in a slash
-	public    string // URL under which everybody may read the container's prefix, without a slash at its end
+	public    string // URL under which everybody may read what lies below the prefix, without a slash at its end
 	session   *swiftSession
 	client    *http.Client
 	creating  keyLocks

@@ -49,7 +49,7 @@ func (s *Swift) SignOpen(ctx context.Context, key, filename string, until time.T
 		return "", err
 	}
 	if s.public != "" {
-		return s.public + "/" + (&url.URL{Path: s.prefix + key}).EscapedPath(), nil
+		return s.public + "/" + (&url.URL{Path: key}).EscapedPath(), nil
 	}
 	u, err := s.sign(ctx, http.MethodGet, key, filename, until)
 	if err != nil {

@@ -179,7 +179,7 @@ func TestSwiftSignOpen(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	public, err := storage.OpenBucket(t.Context(), c.place+"?public_url="+url.QueryEscape(c.StorageUrl+"/"+c.container))
+	public, err := storage.OpenBucket(t.Context(), c.place+"?public_url="+url.QueryEscape(c.StorageUrl+"/"+c.container+"/"+c.prefix))
 	if err != nil {
 		t.Fatal(err)
 	}
