@@ -37,13 +37,17 @@ func demoCommand() *cobra.Command {
 		Long: `demo makes a keyring with two people and two services, starts a server with its
 data in a directory, publishes some builds from real logs over HTTP, says how to
 browse and open them, and serves until you press Ctrl-C. DIR is demo-data by
-default; used again, its history grows.`,
+default; used again, its history grows. With --storage the builds go to a bucket
+elsewhere, S3 or Swift, which must be there.`,
 		Example: `  vitrine demo
-  vitrine demo --once /tmp/demo     # do the same and end, for scripts`,
+  vitrine demo --once /tmp/demo     # do the same and end, for scripts
+  vitrine demo --storage 's3://bucket/demo?endpoint=http://127.0.0.1:9000' --direct`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: demo,
 	}
 	cmd.Flags().Bool("once", false, "end when everything is published")
+	cmd.Flags().StringArray("storage", nil, "`URL` of the bucket; repeatable; default: DIR/data/bucket")
+	cmd.Flags().Bool("direct", false, "exchange the bytes with the store itself, by signed requests")
 	return cmd
 }
 
@@ -71,12 +75,21 @@ func demo(cmd *cobra.Command, args []string) error {
 	address := "http://" + l.Addr().String()
 	serving, stop := context.WithCancel(ctx)
 	defer stop()
-	ended, err := serveDemo(serving, l, address, dir, keys)
+	p, err := placesIn(filepath.Join(dir, "data"), demoTenant, true)
+	if err != nil {
+		return err
+	}
+	storage, _ := cmd.Flags().GetStringArray("storage")
+	if len(storage) > 0 {
+		p.buckets = storage
+	}
+	direct, _ := cmd.Flags().GetBool("direct")
+	ended, err := serveDemo(serving, l, address, dir, p, keys, direct)
 	if err != nil {
 		l.Close()
 		return err
 	}
-	say("server     %s, with its data in %s", address, filepath.Join(dir, "data"))
+	say("server     %s, with its data in %s", address, strings.Join(p.buckets, " and "))
 
 	uuids, err := publishDemo(ctx, address, dir, keys)
 	if err != nil {
@@ -85,7 +98,14 @@ func demo(cmd *cobra.Command, args []string) error {
 	}
 	if once, _ := cmd.Flags().GetBool("once"); once {
 		say("\nServe it again with")
-		say("  %s serve --tenant %s --data %s --keyring %s", os.Args[0], demoTenant, filepath.Join(dir, "data"), keys.keyring)
+		command := fmt.Sprintf("%s serve --tenant %s --data %s --keyring %s", os.Args[0], demoTenant, filepath.Join(dir, "data"), keys.keyring)
+		for _, url := range storage {
+			command += fmt.Sprintf(" --storage '%s'", url)
+		}
+		if direct {
+			command += " --direct"
+		}
+		say("  %s", command)
 		stop()
 		return <-ended
 	}
@@ -109,11 +129,7 @@ func listenDemo(ctx context.Context) (net.Listener, error) {
 }
 
 // serveDemo starts the server; what comes out of the channel is how it ended.
-func serveDemo(ctx context.Context, l net.Listener, address, dir string, keys demoKeys) (<-chan error, error) {
-	p, err := placesIn(filepath.Join(dir, "data"), demoTenant, true)
-	if err != nil {
-		return nil, err
-	}
+func serveDemo(ctx context.Context, l net.Listener, address, dir string, p places, keys demoKeys, direct bool) (<-chan error, error) {
 	bucket, x, err := p.open(ctx)
 	if err != nil {
 		return nil, err
@@ -123,7 +139,7 @@ func serveDemo(ctx context.Context, l net.Listener, address, dir string, keys de
 		return nil, err
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	s, err := server.New(server.Config{Tenant: demoTenant, Bucket: bucket, Index: x, Keyring: repo, PublicURL: address, Log: log})
+	s, err := server.New(server.Config{Tenant: demoTenant, Bucket: bucket, Index: x, Keyring: repo, PublicURL: address, Direct: direct, Log: log})
 	if err != nil {
 		return nil, err
 	}
