@@ -174,7 +174,12 @@ func show(cmd *cobra.Command, args []string) error {
 	fact("took", durationWord(b))
 	fact("publisher", b.Publisher)
 	fact("keyring", b.Keyring.Commit)
-	if !b.Expires.IsZero() {
+	switch {
+	case !b.Expired.IsZero():
+		fact("logs expired", b.Expired.Local().Format(time.DateOnly))
+	case b.Kept:
+		fact("kept", "until it is released")
+	case !b.Expires.IsZero():
 		fact("kept until", b.Expires.Local().Format(time.DateOnly))
 	}
 	fact("page", c.BuildURL(uuid))
@@ -198,7 +203,11 @@ func showLists(out io.Writer, b vitrine.Build) error {
 		if a.Lines > 0 {
 			lines = count(int(a.Lines), "line")
 		}
-		fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", kind, a.PlainPath(), sizeWords(a.PlainSize), lines)
+		size := sizeWords(a.PlainSize)
+		if b.State == vitrine.Interrupted {
+			size = sizeWords(a.Size) + " stored, incomplete"
+		}
+		fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", kind, a.PlainPath(), size, lines)
 	}
 	if len(b.Readers) > 0 {
 		fmt.Fprintln(w, "\nreaders")

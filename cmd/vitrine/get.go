@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -15,6 +16,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"filippo.io/age"
 	"github.com/spf13/cobra"
@@ -33,6 +35,9 @@ against the record, opens the sealed ones with your identity, and writes each
 under its own path. A file gets its name after its last byte was authenticated,
 and nothing is overwritten. With --keyring the record's signature is checked too.
 
+Of a build whose runner went away, --partial writes what there is of each artifact
+as NAME.partial, says where it ends, and exits with 1.
+
 BUILD is a uuid, the start of one, or the address of a build's page. ARTIFACT is
 a path as the page shows it.`,
 		Example: `  vitrine get 3f0c9a51 -o logs/
@@ -41,6 +46,7 @@ a path as the page shows it.`,
 		RunE: get,
 	}
 	cmd.Flags().StringP("output", "o", "", "`directory` to write into; made if it is not there")
+	partialFlag(cmd)
 	keyringFlag(cmd)
 	return cmd
 }
@@ -52,11 +58,13 @@ func catCommand() *cobra.Command {
 		Long: `cat opens one artifact and writes it to standard output as it comes. What it
 writes is authenticated piece by piece; whether all of it was there shows in the
 exit status: 0 only after the last byte. Without ARTIFACT the build's only sealed
-artifact is meant.`,
+artifact is meant. Of a build whose runner went away, --partial prints what there
+is, says on standard error where it ends, and exits with 1.`,
 		Example: `  vitrine cat 3f0c9a51 ansible.log | grep -c changed`,
 		Args:    cobra.RangeArgs(1, 2),
 		RunE:    cat,
 	}
+	partialFlag(cmd)
 	keyringFlag(cmd)
 	return cmd
 }
@@ -67,11 +75,11 @@ func get(cmd *cobra.Command, args []string) error {
 		return usagef("where to? give -o DIR")
 	}
 	ctx := cmd.Context()
-	c, record, err := openBuild(cmd, args[0])
+	c, record, partial, err := openBuild(cmd, args[0])
 	if err != nil {
 		return err
 	}
-	ids, err := reveal(cmd, c, record)
+	ids, err := reveal(cmd, c, record, args[1:])
 	if err != nil {
 		return err
 	}
@@ -92,6 +100,13 @@ func get(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	defer root.Close()
+	if partial != nil {
+		written, err := getPartial(cmd, c, partial, artifacts, ids, root)
+		for i := range written {
+			written[i] = path.Join(dir, written[i])
+		}
+		return errors.Join(printList(cmd, written), cmp.Or(err, errIncomplete(partial)))
+	}
 
 	var total int64
 	for _, a := range artifacts {
@@ -116,11 +131,11 @@ func get(cmd *cobra.Command, args []string) error {
 }
 
 func cat(cmd *cobra.Command, args []string) error {
-	c, record, err := openBuild(cmd, args[0])
+	c, record, partial, err := openBuild(cmd, args[0])
 	if err != nil {
 		return err
 	}
-	ids, err := reveal(cmd, c, record)
+	ids, err := reveal(cmd, c, record, args[1:])
 	if err != nil {
 		return err
 	}
@@ -145,6 +160,10 @@ func cat(cmd *cobra.Command, args []string) error {
 		}
 	}
 	out := bufio.NewWriterSize(os.Stdout, 256<<10)
+	if partial != nil {
+		err := fetchPartial(cmd.Context(), c, partial, chosen[0], ids, out)
+		return cmp.Or(out.Flush(), err, errIncomplete(partial))
+	}
 	if err := fetch(cmd.Context(), c, record, chosen[0], ids, out, nil); err != nil {
 		out.Flush() // what came before was authenticated
 		return err
@@ -153,33 +172,37 @@ func cat(cmd *cobra.Command, args []string) error {
 }
 
 // openBuild fetches a build's record, and checks it against the keyring if one
-// is given.
-func openBuild(cmd *cobra.Command, build string) (*client.Client, *vitrine.Record, error) {
+// is given. Of an interrupted build of which what there is is wanted, that is
+// partial, and nothing is signed but its start.
+func openBuild(cmd *cobra.Command, build string) (c *client.Client, record *vitrine.Record, partial *vitrine.Build, err error) {
 	c, uuid, err := resolve(cmd, build)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	record, signed, err := fetchRecord(cmd.Context(), c, uuid)
 	if err != nil {
-		return nil, nil, err
+		if partial, err = wantsPartial(cmd, err); err != nil {
+			return nil, nil, nil, err
+		}
+		return c, &partial.Record, partial, nil
 	}
 	repo, err := openKeyring(cmd)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	if repo != nil {
 		if err := checkRecord(cmd.Context(), repo, record, signed); err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 	}
-	return c, record, nil
+	return c, record, nil, nil
 }
 
 // reveal names each artifact of the record by the path that it is written under,
 // which only readers know where the keyring keeps names from the public. It
 // returns the identities if it took them to know. What is left of the record's
-// artifacts are the files.
-func reveal(cmd *cobra.Command, c *client.Client, record *vitrine.Record) ([]age.Identity, error) {
+// artifacts are the files. asked are those that the user wants, for errors.
+func reveal(cmd *cobra.Command, c *client.Client, record *vitrine.Record, asked []string) ([]age.Identity, error) {
 	for i := range record.Artifacts {
 		record.Artifacts[i].Name = record.Artifacts[i].PlainPath()
 	}
@@ -193,6 +216,10 @@ func reveal(cmd *cobra.Command, c *client.Client, record *vitrine.Record) ([]age
 	}
 	if a.PlainSize > vitrine.MaxContentsSize {
 		return nil, fmt.Errorf("%w: %s: more than %d bytes", errUnverified, a.Path, vitrine.MaxContentsSize)
+	}
+	a.Name = "build " + record.UUID
+	if len(asked) > 0 {
+		a.Name = asked[0]
 	}
 	var text bytes.Buffer
 	if err := fetch(cmd.Context(), c, record, a, ids, &text, nil); err != nil {
@@ -250,7 +277,9 @@ func artifactList(record *vitrine.Record) string {
 // are there and are the ones that the record names.
 func fetch(ctx context.Context, c *client.Client, record *vitrine.Record, a vitrine.Artifact, ids []age.Identity, w io.Writer, bar *bar) error {
 	r, err := c.Open(ctx, vitrine.ArtifactKey(record.UUID, a.Path))
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) && !record.Expires.IsZero() && record.Expires.Before(time.Now()) {
+		return fmt.Errorf("%s: the build expired on %s, and the server has its logs no longer", a.Path, record.Expires.Format(time.DateOnly))
+	} else if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%w: %s: the record names it, but the server does not have it", errUnverified, a.Path)
 	} else if err != nil {
 		return err

@@ -30,6 +30,8 @@ func fetchRecord(ctx context.Context, c *client.Client, uuid string) (*vitrine.R
 	switch known.State {
 	case vitrine.Running:
 		return nil, signed, fmt.Errorf("build %s is still running: its artifacts can be read when it has ended", uuid)
+	case vitrine.Interrupted:
+		return nil, signed, &interruptedError{known}
 	case vitrine.Lost:
 		return nil, signed, fmt.Errorf("build %s is lost: its job never said how it ended, and published nothing", uuid)
 	}

@@ -44,6 +44,10 @@ comes, with the result SUCCESS or FAILURE by how it ended. It exits as the
 command did. If something about keys is wrong the command is not run; if the
 server can't be reached it is, and its log is kept: publish --resume sends it.
 
+What the command prints is sent while it runs. Should the machine go away in the
+middle, the server shows the build as interrupted, and cat --partial prints what
+there is of the log.
+
 A CI's console is public: unless standard output is a terminal, or --echo is
 given, the command's output is not shown.`,
 		Example: `  vitrine run --job deploy-web -- ansible-playbook deploy.yaml
@@ -53,6 +57,7 @@ given, the command's output is not shown.`,
 	}
 	jobFlags(cmd)
 	cmd.Flags().Bool("echo", term.IsTerminal(int(os.Stdout.Fd())), "show the command's output")
+	cmd.Flags().Duration("send-every", 0, "send what is new this often; takes up to 64 KB of the log's size each time; default: 30s")
 	cmd.Flags().StringArray("artifact", nil, "`path` of a file or directory to publish beside the output; repeatable")
 	// What follows the command's name is the command's.
 	cmd.Flags().SetInterspersed(false)
@@ -75,6 +80,7 @@ func runAndPublish(cmd *cobra.Command, args []string) error {
 	}
 	defer signal.Stop(signals)
 	ctx := context.WithoutCancel(cmd.Context())
+	p.options.SendEvery, _ = cmd.Flags().GetDuration("send-every")
 	b, err := p.start(ctx)
 	if err != nil {
 		return err

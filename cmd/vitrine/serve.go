@@ -93,6 +93,7 @@ the requests under way; a bucket that it had before is picked up again.`,
 	placeFlags(cmd)
 	keyringFlag(cmd)
 	cmd.Flags().Duration("lost-after", 24*time.Hour, "a build that runs longer than this is shown as lost")
+	cmd.Flags().Duration("interrupted-after", 0, "make what came of a build readable when its runner is silent for this long; default: 5m")
 	cmd.Flags().Bool("gc", true, "remove the artifacts of expired builds, and orphans, every few hours; see vitrine help gc")
 	cmd.Flags().Bool("direct", false, "have runners and readers exchange the bytes with the store itself, by signed requests")
 	cmd.Flags().String("listen", "127.0.0.1:8080", "`address` to listen on")
@@ -130,11 +131,12 @@ func serve(cmd *cobra.Command, _ []string) error {
 	}
 	direct, _ := cmd.Flags().GetBool("direct")
 	collect, _ := cmd.Flags().GetBool("gc")
+	interruptedAfter, _ := cmd.Flags().GetDuration("interrupted-after")
 	public, _ := cmd.Flags().GetString("public-url")
 	if public == "" {
 		public = "http://" + l.Addr().String()
 	}
-	s, err := server.New(server.Config{Tenant: p.tenant, Bucket: bucket, Index: x, Keyring: keys, PublicURL: public, Direct: direct, Collect: collect, Log: log})
+	s, err := server.New(server.Config{Tenant: p.tenant, Bucket: bucket, Index: x, Keyring: keys, PublicURL: public, Direct: direct, Collect: collect, InterruptedAfter: interruptedAfter, Log: log})
 	if err != nil {
 		l.Close()
 		return usagef("%v", err)
