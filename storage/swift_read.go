@@ -141,7 +141,8 @@ func (b *swiftBody) Read(p []byte) (int, error) {
 }
 
 // again goes on after a body that ended early: swiftTries times, and once more for
-// each part's length that came.
+// each part's length that came. Without an ETag nothing tells that it would be the
+// same object.
 func (b *swiftBody) again(broken error) error {
 	b.body.Close()
 	if err := b.ctx.Err(); err != nil {
@@ -151,7 +152,7 @@ func (b *swiftBody) again(broken error) error {
 		broken = io.ErrUnexpectedEOF
 	}
 	b.tries++
-	if b.tries > swiftTries+int(b.read>>23) || errors.Is(broken, errStalled) {
+	if b.etag == "" || b.tries > swiftTries+int(b.read>>23) || errors.Is(broken, errStalled) {
 		return fmt.Errorf("object %s, after byte %d: %w", b.key, b.at, broken)
 	}
 	if err := b.open(); err != nil {
