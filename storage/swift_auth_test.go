@@ -121,8 +121,10 @@ func TestSwiftRefusedLogins(t *testing.T) {
 		handler http.HandlerFunc
 		want    string
 	}{
-		"wrong key":       {func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(401) }, "does not take the credentials"},
-		"sent elsewhere":  {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusTemporaryRedirect) }, "redirected"},
+		"wrong key": {func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(401) }, "does not take the credentials"},
+		"sent elsewhere": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusTemporaryRedirect)
+		}, "redirected"},
 		"an endless text": {func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(403); w.Write(make([]byte, 2*maxCatalog)) }, "403"},
 		"nothing of use":  {func(w http.ResponseWriter, r *http.Request) {}, "no object store"},
 		"a strange answer": {func(w http.ResponseWriter, r *http.Request) {
