@@ -7,8 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/http"
-	"strings"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,8 +21,8 @@ import (
 )
 
 // A runner that dies leaves parts behind. When nothing was heard of its build for
-// long enough, the server makes objects of them and puts a mark beside the build's
-// records that says what there is: the build is interrupted. Should the runner come
+// long enough, the server puts a mark beside the build's records that says what
+// there is, and makes objects of the parts: the build is interrupted. Should the runner come
 // back, it has to begin the build again, which takes all that back.
 //
 // Every step may be repeated, and done by several servers: what one did is there
@@ -189,7 +190,8 @@ func (s *Server) interruptSilent(ctx context.Context) error {
 }
 
 // interruptUnheard gives up the builds that this process never heard of, as it was
-// started after them or they go straight to the bucket, and that count as lost.
+// started after them or they go straight to the bucket, and that count as lost. It
+// also ends what a server that crashed had begun.
 func (s *Server) interruptUnheard(ctx context.Context) error {
 	quiet := time.Now().Add(-unheardRounds * s.InterruptedAfter)
 	q := index.Query{Result: []string{string(vitrine.LostResult)}, Since: time.Now().Add(-lookBack), Limit: index.MaxLimit}
@@ -200,12 +202,15 @@ func (s *Server) interruptUnheard(ctx context.Context) error {
 			return errors.Join(append(failed, err)...)
 		}
 		for _, b := range page.Builds {
-			if b.State != vitrine.Lost {
-				continue
-			}
-			growing, err := s.grewSince(ctx, b.UUID, quiet)
-			if err == nil && !growing {
-				err = s.interrupt(ctx, b, quiet)
+			var err error
+			switch b.State {
+			case vitrine.Interrupted:
+				err = s.finishInterrupting(ctx, b)
+			case vitrine.Lost:
+				var growing bool
+				if growing, err = s.grewSince(ctx, b.UUID, quiet); err == nil && !growing {
+					err = s.interrupt(ctx, b, quiet)
+				}
 			}
 			if err != nil {
 				failed = append(failed, fmt.Errorf("build %s: %w", b.UUID, err))
@@ -215,6 +220,20 @@ func (s *Server) interruptUnheard(ctx context.Context) error {
 			return errors.Join(failed...)
 		}
 	}
+}
+
+// finishInterrupting makes objects of the parts that a crash left behind a mark.
+func (s *Server) finishInterrupting(ctx context.Context, b vitrine.Build) error {
+	s.interrupting.Lock()
+	defer s.interrupting.Unlock()
+	if now, _, err := s.Index.Build(ctx, b.UUID); err != nil || now.State != vitrine.Interrupted {
+		return err
+	}
+	pending, err := s.pendingParts(ctx, b)
+	if err == nil {
+		err = s.completeParts(ctx, b, pending)
+	}
+	return err
 }
 
 // grewSince reports whether something of a build was stored since a time, as far
@@ -243,10 +262,11 @@ func (s *Server) interrupt(ctx context.Context, b vitrine.Build, since time.Time
 	if !s.words.giveUp(b.UUID, since) {
 		return nil // it has come back
 	}
-	if err := s.completeParts(ctx, b); err != nil {
+	pending, err := s.pendingParts(ctx, b)
+	if err != nil {
 		return err
 	}
-	mark, err := s.whatIsThere(ctx, b)
+	mark, err := s.whatIsThere(ctx, b, pending)
 	if err != nil {
 		return err
 	}
@@ -254,7 +274,12 @@ func (s *Server) interrupt(ctx context.Context, b vitrine.Build, since time.Time
 		s.words.forget(b.UUID)
 		return nil
 	}
+	// The mark first: of an object without one nobody could tell that it lacks its
+	// end. If the parts stay behind a crash, the next look finds them.
 	text, err := s.putMark(ctx, b, mark)
+	if err == nil {
+		err = s.completeParts(ctx, b, pending)
+	}
 	if err == nil {
 		err = s.Index.Mark(ctx, vitrine.InterruptedKind, text)
 	}
@@ -264,47 +289,55 @@ func (s *Server) interrupt(ctx context.Context, b vitrine.Build, since time.Time
 	return err
 }
 
-// completeParts makes objects of the parts that are stored of a build.
-func (s *Server) completeParts(ctx context.Context, b vitrine.Build) error {
-	var keys []string
+// pendingParts are the parts that are stored of a build, by path, as far as they
+// make the beginning of an artifact that may be shown.
+func (s *Server) pendingParts(ctx context.Context, b vitrine.Build) (map[string][]vitrine.Part, error) {
+	pending := make(map[string][]vitrine.Part)
 	for u, err := range s.Bucket.Uploads(ctx, vitrine.ArtifactKey(b.UUID, "")) {
 		if err != nil {
-			return fromStore(err)
+			return nil, fromStore(err)
 		}
-		if keys = append(keys, u.Key); len(keys) >= vitrine.MaxArtifacts {
-			break
-		}
-	}
-	for _, key := range keys {
-		parts, err := s.Bucket.Parts(ctx, key)
-		if err != nil {
-			return fromStore(err)
-		}
-		opts := storage.CreateOptions{MediaType: octetStream}
-		if !b.Expires.IsZero() {
-			opts.Expires = b.Expires.Add(vitrine.ExpiryGrace)
-		}
-		if parts = beginning(parts); len(parts) == 0 {
+		k, err := vitrine.ParseKey(u.Key)
+		if err != nil || len(pending) >= vitrine.MaxArtifacts || s.checkPublic(ctx, upload{build: b, path: k.Path}) != nil {
 			continue
 		}
-		for _, p := range parts {
-			opts.Size += p.Size
+		parts, err := s.Bucket.Parts(ctx, u.Key)
+		if err != nil {
+			return nil, fromStore(err)
 		}
-		err = s.Bucket.Complete(ctx, key, parts, opts)
+		if parts = beginning(parts); len(parts) > 0 {
+			pending[k.Path] = parts
+		}
+	}
+	return pending, nil
+}
+
+// completeParts makes objects of parts.
+func (s *Server) completeParts(ctx context.Context, b vitrine.Build, pending map[string][]vitrine.Part) error {
+	for path, parts := range pending {
+		u := upload{build: b, path: path, key: vitrine.ArtifactKey(b.UUID, path)}
+		err := s.Bucket.Complete(ctx, u.key, parts, u.options(sizeOf(parts), [32]byte{}))
 		if errors.Is(err, fs.ErrExist) {
-			err = s.Bucket.Abort(ctx, key) // it has come whole beside
+			err = s.Bucket.Abort(ctx, u.key) // it has come whole beside
 		}
 		if err == nil {
-			err = s.checkStored(ctx, key, strings.TrimPrefix(key, vitrine.ArtifactKey(b.UUID, "")))
+			err = s.checkStored(ctx, u.key, path)
 		}
 		var refused *refusal
 		if errors.As(err, &refused) {
-			s.Log.Warn("what an interrupted build had sent is removed", "key", key, "reason", err)
+			s.Log.Warn("what an interrupted build had sent is removed", "key", u.key, "reason", err)
 		} else if err != nil {
 			return fromStore(err)
 		}
 	}
 	return nil
+}
+
+func sizeOf(parts []vitrine.Part) (size int64) {
+	for _, p := range parts {
+		size += p.Size
+	}
+	return size
 }
 
 // beginning is the longest beginning of an object that its parts make.
@@ -320,8 +353,10 @@ func beginning(parts []vitrine.Part) []vitrine.Part {
 	return parts
 }
 
-// whatIsThere describes the objects of a build that is given up.
-func (s *Server) whatIsThere(ctx context.Context, b vitrine.Build) (*vitrine.Mark, error) {
+// whatIsThere describes the objects of a build that is given up, and those that
+// are to be made of its parts.
+func (s *Server) whatIsThere(ctx context.Context, b vitrine.Build, pending map[string][]vitrine.Part) (*vitrine.Mark, error) {
+	there := make(map[string]bool)
 	mark := &vitrine.Mark{Version: vitrine.RecordVersion, UUID: b.UUID, Time: time.Now().UTC().Truncate(time.Second)}
 	for o, err := range s.Bucket.List(ctx, vitrine.ArtifactKey(b.UUID, "")) {
 		if err != nil {
@@ -331,11 +366,16 @@ func (s *Server) whatIsThere(ctx context.Context, b vitrine.Build) (*vitrine.Mar
 		if err != nil || o.Size == 0 || len(mark.Partial) >= vitrine.MaxArtifacts {
 			continue
 		}
-		u := upload{build: b, path: k.Path, key: o.Key}
-		if s.checkPublic(ctx, u) != nil {
+		if s.checkPublic(ctx, upload{build: b, path: k.Path}) != nil {
 			continue // not by a server: nobody is shown it
 		}
+		there[k.Path] = true
 		mark.Partial = append(mark.Partial, vitrine.PartialArtifact{Path: k.Path, Size: o.Size, Whole: s.uploads.isWhole(b.UUID, k.Path)})
+	}
+	for _, path := range slices.Sorted(maps.Keys(pending)) {
+		if !there[path] && len(mark.Partial) < vitrine.MaxArtifacts {
+			mark.Partial = append(mark.Partial, vitrine.PartialArtifact{Path: path, Size: sizeOf(pending[path])})
+		}
 	}
 	return mark, nil
 }
@@ -389,7 +429,7 @@ func (s *Server) takeBack(ctx context.Context, record *vitrine.Record) error {
 	var mark *vitrine.Mark
 	switch {
 	case errors.Is(err, fs.ErrNotExist): // a crash, or a failure, came before it was stored
-		mark, err = s.whatIsThere(ctx, b)
+		mark, err = s.whatIsThere(ctx, b, nil)
 	case err == nil:
 		mark, err = vitrine.ParseMark(text)
 	}

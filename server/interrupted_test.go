@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/md5"
 	"errors"
@@ -162,6 +163,17 @@ func TestInterruptedUnheard(t *testing.T) {
 		}
 	}
 	young, old, crashed, plain, nothing := begin(time.Hour), begin(25*time.Hour), begin(26*time.Hour), begin(27*time.Hour), begin(28*time.Hour)
+	marked := begin(2 * time.Hour) // and its parts not made an object
+	put(marked, "console.log.zst.age", half)
+	m := vitrine.Mark{Version: vitrine.RecordVersion, UUID: marked.UUID, Time: marked.StartTime,
+		Partial: []vitrine.PartialArtifact{{Path: "console.log.zst.age", Size: int64(len(half))}}}
+	text, err := m.Marshal()
+	if err == nil {
+		err = s.bucket.Create(ctx, vitrine.MarkKey(vitrine.InterruptedKind, marked.StartTime, marked.UUID), bytes.NewReader(text), optionsOf(text))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	put(young, "console.log.zst.age", half)
 	put(old, "console.log.zst.age", half)
 	if err := s.bucket.Create(ctx, vitrine.ArtifactKey(crashed.UUID, "console.log.zst.age"), strings.NewReader(half), optionsOf([]byte(half))); err != nil {
@@ -170,17 +182,24 @@ func TestInterruptedUnheard(t *testing.T) {
 	put(plain, "console.log.zst.age", "what nobody sealed")
 	put(plain, "console.log", "what is not public")
 	s.refresh()
-	for _, r := range []*vitrine.Record{old, crashed} {
+	for _, r := range []*vitrine.Record{old, crashed, marked, plain} {
 		text := s.until(r.UUID, `"state":"interrupted"`)
 		if !strings.Contains(text, "console.log.zst.age") {
 			t.Errorf("the build says %s", text)
 		}
 	}
+	for range 1000 {
+		if _, err := s.bucket.Stat(ctx, vitrine.ArtifactKey(marked.UUID, "console.log.zst.age")); err == nil {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	s.want(200, half, "GET", api+"/"+marked.UUID+"/artifacts/console.log.zst.age", nil, nil)
 	time.Sleep(2 * silence)
 	s.want(200, `"state":"running"`, "GET", api+"/"+young.UUID, nil, nil)
-	s.want(200, `"state":"lost"`, "GET", api+"/"+plain.UUID, nil, nil)
 	s.want(200, `"state":"lost"`, "GET", api+"/"+nothing.UUID, nil, nil)
 	s.gone(vitrine.ArtifactKey(plain.UUID, "console.log.zst.age"))
+	s.want(410, "", "GET", api+"/"+plain.UUID+"/artifacts/console.log.zst.age", nil, nil)
 	s.want(404, "", "GET", api+"/"+plain.UUID+"/artifacts/console.log", nil, nil)
 	// It may be begun again even so.
 	s.begin(old)
