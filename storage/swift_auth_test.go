@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -253,7 +252,7 @@ clouds:
 	if err != nil || conn.AuthUrl != "https://keystone.example.org/v3" || conn.ApplicationCredentialSecret != "CANARY-secret" {
 		t.Errorf("%v", err)
 	}
-	if _, err := findSwiftLogin("nowhere"); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := findSwiftLogin("nowhere"); !errors.Is(err, errNoCloud) {
 		t.Errorf("a cloud that is not there: %v", err)
 	}
 	wantError("nowhere", `cloud "nowhere": no such cloud`)

@@ -29,7 +29,7 @@ func readClouds(cloud string) (*swiftLogin, error) {
 		if err == nil {
 			err = parseCloud(b, cloud, login)
 		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errNoCloud) {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 	}
@@ -75,8 +75,8 @@ func readSmall(name string) ([]byte, error) {
 	return b, err
 }
 
-// errNoCloud says that a file has no cloud of the name; it is [fs.ErrNotExist].
-var errNoCloud = fmt.Errorf("no such cloud in it: %w", fs.ErrNotExist)
+// errNoCloud says that a file has no cloud of the name.
+var errNoCloud = errors.New("no such cloud in it")
 
 // parseCloud adds to login what a file says of a cloud. The file is OpenStack's:
 // fields that we do not know are not ours to refuse. Errors repeat nothing of it,
