@@ -182,6 +182,7 @@ func show(cmd *cobra.Command, args []string) error {
 	case !b.Expires.IsZero():
 		fact("kept until", b.Expires.Local().Format(time.DateOnly))
 	}
+	fact("stored in", b.Storage)
 	fact("page", c.BuildURL(uuid))
 	if err := w.Flush(); err != nil {
 		return err
