@@ -25,5 +25,6 @@ soak:                        ## eight runners publish SOAK builds at once, to ea
 fuzz:                        ## each fuzz target for FUZZTIME
 	./.ci/fuzz $(or $(FUZZTIME),10s)
 
-bench: build                 ## seal and open against stock tools, as ratios
+bench: build                 ## against stock tools, as ratios: seal and open, and publish to S3 and Swift
 	./bench/seal.sh ./vitrine $(LOG)
+	./test/stores/run ./bench/stores.sh ./vitrine $(LOG)
