@@ -146,24 +146,26 @@ func (m *member) get(ctx context.Context) (Bucket, error) {
 	m.rest = now.Add(restTime)
 	m.mu.Unlock()
 
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, ErrUnavailable)
+	short, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var err error
 	if b == nil {
-		b, err = m.Open(ctx)
-	} else if _, err = b.Stat(ctx, probeKey); errors.Is(err, fs.ErrNotExist) {
+		b, err = m.Open(short)
+	} else if _, err = b.Stat(short, probeKey); errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
-	if err != nil {
-		if context.Cause(ctx) == ErrUnavailable { // or else the caller gave up
-			err = fmt.Errorf("no answer within %s: %w", patience, ErrUnavailable)
-		}
-		return nil, fmt.Errorf("%s: %w", m.Name, err)
-	}
 	m.mu.Lock()
-	m.bucket, m.suspect, m.rest = b, false, time.Time{}
-	m.mu.Unlock()
-	return b, nil
+	defer m.mu.Unlock()
+	switch {
+	case err == nil:
+		m.bucket, m.suspect, m.rest = b, false, time.Time{}
+		return b, nil
+	case ctx.Err() != nil: // the caller gave up: that says nothing of the store
+		m.rest = time.Time{}
+	case short.Err() != nil:
+		err = fmt.Errorf("no answer within %s: %w", patience, ErrUnavailable)
+	}
+	return nil, fmt.Errorf("%s: %w", m.Name, err)
 }
 
 // probeKey is one that no build has.
