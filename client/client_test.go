@@ -292,3 +292,18 @@ func TestStall(t *testing.T) {
 		}
 	}
 }
+
+// Nor does one that takes nothing any more of what it is sent.
+func TestUploadStall(t *testing.T) {
+	done := make(chan struct{})
+	defer close(done) // before the server waits for its handlers
+	text := make([]byte, 32<<20) // more than a connection holds
+	p := begun(t, func(w http.ResponseWriter, r *http.Request) {
+		<-done
+	}, func(c *client.Client) { c.StallAfter, c.RetryFor = 50*time.Millisecond, 0 })
+	start := time.Now()
+	err := p.Create(context.Background(), vitrine.ArtifactKey(uuid, "a.log.zst.age"), bytes.NewReader(text), optionsOf(text))
+	if err == nil || !strings.Contains(err.Error(), "stopped answering") || time.Since(start) > 5*time.Second {
+		t.Errorf("error %v after %s", err, time.Since(start))
+	}
+}

@@ -24,13 +24,13 @@ import (
 
 // begun returns a publisher that has begun the build. Its requests for artifacts
 // are answered by put.
-func begun(t *testing.T, put http.HandlerFunc) *client.Publisher {
+func begun(t *testing.T, put http.HandlerFunc, change ...func(*client.Client)) *client.Publisher {
 	t.Helper()
-	return begunBy(t, put, "", 5*time.Second)
+	return begunBy(t, put, "", change...)
 }
 
 // begunBy is begun with more in the server's grant.
-func begunBy(t *testing.T, serveArtifact http.HandlerFunc, grant string, retryFor time.Duration) *client.Publisher {
+func begunBy(t *testing.T, serveArtifact http.HandlerFunc, grant string, change ...func(*client.Client)) *client.Publisher {
 	t.Helper()
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -47,7 +47,9 @@ func begunBy(t *testing.T, serveArtifact http.HandlerFunc, grant string, retryFo
 		}
 		serveArtifact(w, r)
 	})
-	c.RetryFor = retryFor
+	for _, f := range change {
+		f(c)
+	}
 	p := c.Publisher(signer)
 	record := &vitrine.Record{
 		Version: vitrine.RecordVersion, Tenant: "demo", Service: "web", UUID: uuid, Buildset: uuid, JobName: "deploy",

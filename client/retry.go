@@ -127,7 +127,7 @@ func (c *Client) once(ctx context.Context, r request) (*http.Response, error) {
 		return nil, withoutURL(err)
 	}
 	for hop := 0; ; hop++ {
-		resp, err := c.roundTrip(ctx, at, r)
+		resp, err := c.roundTrip(ctx, cancel, at, r)
 		if err != nil {
 			cancel(nil)
 			return nil, err
@@ -174,15 +174,17 @@ func follow(from *url.URL, location string) (*url.URL, error) {
 	return to, nil
 }
 
-// roundTrip sends a request to an address, once. Its errors name the host alone:
-// a whole address may be signed, and so a secret.
-func (c *Client) roundTrip(ctx context.Context, at *url.URL, r request) (*http.Response, error) {
+// roundTrip sends a request to an address, once; cancel ends ctx. Its errors name
+// the host alone: a whole address may be signed, and so a secret.
+func (c *Client) roundTrip(ctx context.Context, cancel context.CancelCauseFunc, at *url.URL, r request) (*http.Response, error) {
 	var reader io.Reader
 	if r.body != nil {
 		if _, err := r.body.Seek(0, io.SeekStart); err != nil {
 			return nil, fmt.Errorf("read the body again: %w", err)
 		}
-		lent := &loan{body: io.LimitReader(r.body, r.size)}
+		// A slow line may take a while for what is in its buffers.
+		pause := 4 * c.StallAfter
+		lent := &loan{body: io.LimitReader(r.body, r.size), pause: pause, stalled: time.AfterFunc(pause, func() { cancel(errStalled) })}
 		defer lent.end()
 		reader = lent
 		if r.size == 0 {
@@ -245,8 +247,10 @@ func (b *impatientBody) Close() error {
 // A loan is a body lent to the transport, which goes on reading when the answer
 // is there before it has sent all.
 type loan struct {
-	mu   sync.Mutex
-	body io.Reader // nil once it is over
+	mu      sync.Mutex
+	body    io.Reader     // nil once it is over
+	pause   time.Duration // how long nobody may take anything of it
+	stalled *time.Timer   // goes off then
 }
 
 func (l *loan) Read(p []byte) (int, error) {
@@ -255,7 +259,13 @@ func (l *loan) Read(p []byte) (int, error) {
 	if l.body == nil {
 		return 0, io.EOF // if that is too early the transport notices
 	}
-	return l.body.Read(p)
+	n, err := l.body.Read(p)
+	if err != nil {
+		l.stalled.Stop() // all is sent; the answer may take longer
+	} else {
+		l.stalled.Reset(l.pause)
+	}
+	return n, err
 }
 
 // end takes the body back, after a read that is going on.
@@ -263,6 +273,7 @@ func (l *loan) end() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.body = nil
+	l.stalled.Stop()
 }
 
 func statusError(resp *http.Response) error {

@@ -38,7 +38,7 @@ func (c *Client) toStore(ctx context.Context, signed vitrine.PartRequest, part v
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	resp, err := c.roundTrip(ctx, at, request{method: signed.Method, header: header, body: body, size: part.Size})
+	resp, err := c.roundTrip(ctx, cancel, at, request{method: signed.Method, header: header, body: body, size: part.Size})
 	if err != nil {
 		return err
 	}

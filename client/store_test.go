@@ -237,7 +237,7 @@ func newDirectStore(t *testing.T, retryFor time.Duration) (*directStore, *client
 	d := &directStore{t: t, parts: make(map[string][]byte)}
 	d.store = httptest.NewServer(http.HandlerFunc(d.take))
 	t.Cleanup(d.store.Close)
-	return d, begunBy(t, d.serve, `"direct":true,`, retryFor)
+	return d, begunBy(t, d.serve, `"direct":true,`, func(c *client.Client) { c.RetryFor = retryFor })
 }
 
 func (d *directStore) serve(w http.ResponseWriter, r *http.Request) {

@@ -281,6 +281,17 @@ func testOldRequests(t *testing.T, s *site) {
 	if g := s.grant(token, r.UUID, path, request); len(g.Requests) != 0 {
 		t.Errorf("%d requests for what is stored", len(g.Requests))
 	}
+	// What the store has lost since is asked for again, and completed again.
+	if err := s.bucket.Delete(context.Background(), vitrine.ArtifactKey(r.UUID, path)); err != nil {
+		t.Fatal(err)
+	}
+	for i, q := range s.grant(token, r.UUID, path, request).Requests {
+		off := i * vitrine.MinPartSize
+		if status := put(t, q, body[off:min(off+vitrine.MinPartSize, len(body))]); status >= 300 {
+			t.Fatalf("part %d again: %d", i+1, status)
+		}
+	}
+	s.want(201, "", "PUT", api+"/"+r.UUID+"/artifacts/"+path, completing(token), request)
 	f := finished(r, artifact(path, string(body), true))
 	for range 2 { // T-2.5: the same again is fine, others are not
 		s.want(201, "", "PUT", api+"/"+r.UUID, token, signed(t, f, s.bridge))

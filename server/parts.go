@@ -52,7 +52,13 @@ func (s *Server) signParts(c echo.Context) error {
 	}
 	grant := vitrine.PartsGrant{Requests: []vitrine.PartRequest{}, Expires: time.Now().Add(signedLife).UTC().Truncate(time.Second)}
 	c.Response().Header().Set("Cache-Control", "no-store")
-	if published || request.SHA256 != "" && s.uploads.has(u.build.UUID, u.path, want) {
+	there := published
+	if !there {
+		if there, err = s.isStored(ctx, u, want); err != nil {
+			return err
+		}
+	}
+	if there {
 		return c.JSON(http.StatusOK, grant)
 	}
 	if err := s.checkPublic(ctx, u); err != nil {
@@ -69,6 +75,21 @@ func (s *Server) signParts(c echo.Context) error {
 		grant.Requests = append(grant.Requests, vitrine.PartRequest{Number: p.Number, Method: signed.Method, URL: signed.URL, Header: signed.Header})
 	}
 	return c.JSON(http.StatusOK, grant)
+}
+
+// isStored reports whether this process saw that very artifact stored, and the
+// store has it still: what a store loses must be sent again.
+func (s *Server) isStored(ctx context.Context, u upload, want stored) (bool, error) {
+	if want.sha256 == "" || !s.uploads.has(u.build.UUID, u.path, want) {
+		return false, nil
+	}
+	object, err := s.Bucket.Stat(ctx, u.key)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	} else if err != nil {
+		return false, fromStore(err)
+	}
+	return object.Size == want.size, nil
 }
 
 // checkParts checks what a publisher says of some parts of an artifact.
@@ -169,7 +190,7 @@ func (s *Server) completeArtifact(c echo.Context, u upload) error {
 	want := stored{request.Size, request.SHA256}
 	if published, err := u.isPublished(want); err != nil {
 		return err
-	} else if published || s.uploads.has(u.build.UUID, u.path, want) {
+	} else if published {
 		return c.NoContent(http.StatusCreated)
 	}
 	// The publisher may hang up now; what is begun is finished, so that nothing
