@@ -248,4 +248,7 @@ func (b *body) Seek(offset int64, whence int) (int64, error) {
 	return off, err
 }
 
+// ReadAt counts nothing: who reads at random seeks to where it has got.
+func (b *body) ReadAt(p []byte, off int64) (int, error) { return b.file.ReadAt(p, off) }
+
 var _ io.ReadSeeker = (*body)(nil)
