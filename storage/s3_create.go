@@ -112,8 +112,14 @@ func (s *S3) settle(ctx context.Context, key string, opts CreateOptions, parts [
 	if err != nil && !refused {
 		return s3Error(ctx, "send", err)
 	}
+	lost := fmt.Errorf("%w: the store took it, and has it no more", ErrUnavailable)
 	if err == nil && s.conditions.Load() == conditionsHeld {
-		return nil
+		// Nothing else can be there; but what a store has taken it may have lost.
+		_, _, err := s.head(ctx, key)
+		if errors.Is(err, fs.ErrNotExist) {
+			return lost
+		}
+		return err
 	}
 	// Either something stood in the way, or nothing could have, so that we have
 	// to see whose bytes stayed.
@@ -129,7 +135,7 @@ func (s *S3) settle(ctx context.Context, key string, opts CreateOptions, parts [
 	case there:
 		return nil
 	case err == nil:
-		return fmt.Errorf("%w: the store took it, and has it no more", ErrUnavailable)
+		return lost
 	case code == codeNoUpload:
 		return fmt.Errorf("%w: its upload was aborted meanwhile", ErrUnavailable)
 	}

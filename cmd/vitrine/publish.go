@@ -253,7 +253,11 @@ func openKey(cmd *cobra.Command) (ssh.Signer, func() error, error) {
 // openStore returns the writer that the flags name, and how it addresses builds.
 func openStore(cmd *cobra.Command, tenant string, signer ssh.Signer) (storage.Writer, func(string) string, error) {
 	if store, _ := cmd.Flags().GetString("store"); store != "" {
-		bucket, err := storage.OpenBucket(cmd.Context(), store)
+		open := func(ctx context.Context) (storage.Bucket, error) { return storage.OpenBucket(ctx, store) }
+		bucket, err := open(cmd.Context())
+		if errors.Is(err, storage.ErrUnavailable) { // what is sealed waits in the spool until it is
+			return storage.Several(cmd.Context(), storage.Store{Name: storage.PlaceName(store), Open: open}), nil, nil
+		}
 		return bucket, nil, err
 	}
 	server, _ := cmd.Flags().GetString("server")
