@@ -57,23 +57,25 @@ export RCLONE_CONFIG_S3_ENV_AUTH=true RCLONE_CONFIG_SWIFT_TYPE=swift RCLONE_CONF
 export RCLONE_CONFIG_SWIFT_USER=$ST_USER RCLONE_CONFIG_SWIFT_KEY=$ST_KEY
 
 publish() { /usr/bin/time -f %M -o "$1.kb" "$vitrine" publish --job deploy --result SUCCESS --store "$2" "$3" >/dev/null; }
-gpg_encrypt() { gpg --batch --quiet --trust-model always --yes -r bench -o "$1.gpg" --encrypt "$1"; }
-gpg_small() { for f in small/*.log; do gpg_encrypt "$f"; done; }
-aws_cp() { aws --endpoint-url "$endpoint" s3 cp --quiet "$@"; }
-rclone_rcat() { zstd -1 -T0 -qc "$1" | age -r "$recipient" | rclone rcat "$2/rclone/$(basename "$1").zst.age"; }
+gpg_encrypt() { gpg --batch --quiet --trust-model always --yes -r bench -o "gpg/$(basename "$1").gpg" --encrypt "$1"; }
+gpg_all() { for f in "$@"; do gpg_encrypt "$f"; done; }
+gpg_then() { rm -rf gpg; mkdir gpg; gpg_all "${@:2}"; "$1"; }
+rclone_rcat() { zstd -1 -T0 -qc "$1" | age -r "$recipient" | rclone -q rcat "$2/rclone/$(basename "$1").zst.age"; }
 rclone_small() { for f in small/*.log; do rclone_rcat "$f" "$1"; done; }
 
 s3_large_vitrine() { publish s3 "$VITRINE_TEST_S3" "$log"; }
-s3_large_gpg() { gpg_encrypt "$log"; aws_cp "$log.gpg" "s3://$s3/gpg/log.gpg"; rm "$log.gpg"; }
+aws_put() { aws --endpoint-url "$endpoint" s3 cp --quiet --recursive gpg "s3://$s3/gpg/"; }
+swift_put() { swift -q upload "$swift" gpg; }
+s3_large_gpg() { gpg_then aws_put "$log"; }
 s3_large_rclone() { rclone_rcat "$log" "s3:$s3"; }
 s3_small_vitrine() { publish s3_small "$VITRINE_TEST_S3" small; }
-s3_small_gpg() { gpg_small; aws_cp --recursive --exclude '*' --include '*.gpg' small "s3://$s3/gpg/"; rm small/*.gpg; }
+s3_small_gpg() { gpg_then aws_put small/*.log; }
 s3_small_rclone() { rclone_small "s3:$s3"; }
 swift_large_vitrine() { publish swift "$VITRINE_TEST_SWIFT" "$log"; }
-swift_large_gpg() { gpg_encrypt "$log"; swift -q upload "$swift" "$log.gpg" --object-name gpg/log.gpg; rm "$log.gpg"; }
+swift_large_gpg() { gpg_then swift_put "$log"; }
 swift_large_rclone() { rclone_rcat "$log" "swift:$swift"; }
 swift_small_vitrine() { publish swift_small "$VITRINE_TEST_SWIFT" small; }
-swift_small_gpg() { gpg_small; swift -q upload "$swift" small/*.gpg --object-name gpg; rm small/*.gpg; }
+swift_small_gpg() { gpg_then swift_put small/*.log; }
 swift_small_rclone() { rclone_small "swift:$swift"; }
 
 names=()
