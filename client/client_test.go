@@ -296,7 +296,7 @@ func TestStall(t *testing.T) {
 // Nor does one that takes nothing any more of what it is sent.
 func TestUploadStall(t *testing.T) {
 	done := make(chan struct{})
-	defer close(done) // before the server waits for its handlers
+	defer close(done)            // before the server waits for its handlers
 	text := make([]byte, 32<<20) // more than a connection holds
 	p := begun(t, func(w http.ResponseWriter, r *http.Request) {
 		<-done

@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"vitrine"
 	"vitrine/storage"
 )
@@ -27,24 +29,33 @@ const (
 	beatAfter = time.Minute
 	// liveTimeout bounds one attempt to send what is new.
 	liveTimeout = 10 * time.Minute
+	// endWithin is how long parts that are on their way may take when the file is
+	// whole. What they do not make in time is sent once more.
+	endWithin = 3 * time.Second
+	// aheadFrom is from how many bytes on a file of the runner is sent while it is
+	// still being sealed.
+	aheadFrom = 64 << 20
 )
 
 // forgottenAfter is less than the time after which a server gives up a build that
 // it hears nothing of, and with it the parts that it had. A variable for tests.
 var forgottenAfter = 4 * time.Minute
 
-// A live artifact is sent in parts while it is written, so that what is there of
-// it is stored should the runner go away without a word. Whatever goes wrong with
-// that is tried again at the next look, and disturbs neither who writes nor the
-// artifact: once it is complete, the spool has it whole.
+// A live artifact is sent in parts while it is written: so that time is not lost,
+// or so that what is there of it is stored should the runner go away without a
+// word. Whatever goes wrong with that is tried again at the next look, and disturbs
+// neither who writes nor the artifact: once it is complete, the spool has it whole.
 type live struct {
 	upload   *uploader
 	artifact *artifactWriter
-	// flush has the file hold all that was written, and returns its size.
+	// flush has the file hold all that was written, and returns its size. Nil
+	// where it is enough that parts are sent when they are full.
 	flush  func() (int64, error)
 	key    string
 	cancel context.CancelFunc
 	wake   chan struct{}
+	end    context.CancelFunc
+	ending <-chan struct{} // closed when nothing more is to be begun
 	sends  sync.WaitGroup
 	fullAt atomic.Int64 // the size of the file with which the next part is full
 
@@ -68,6 +79,8 @@ func (u *uploader) newLive(w *artifactWriter, flush func() (int64, error)) *live
 	l.fullAt.Store(vitrine.GrowingPartSize(1))
 	ctx, cancel := context.WithCancel(u.ctx)
 	l.cancel = cancel
+	ending, end := context.WithCancel(ctx)
+	l.ending, l.end = ending.Done(), end
 	u.mu.Lock()
 	u.live[l.key] = l
 	u.mu.Unlock()
@@ -77,9 +90,9 @@ func (u *uploader) newLive(w *artifactWriter, flush func() (int64, error)) *live
 	return l
 }
 
-// grown is called when the file has grown.
+// grown is called when the file has grown. Of a nil l it does nothing.
 func (l *live) grown() {
-	if l.artifact.stored.Load() >= l.fullAt.Load() {
+	if l != nil && l.artifact.stored.Load() >= l.fullAt.Load() {
 		select {
 		case l.wake <- struct{}{}:
 		default:
@@ -89,8 +102,11 @@ func (l *live) grown() {
 
 // stop ends the sending, so that the file may be completed and closed.
 func (l *live) stop() {
-	l.cancel()
+	l.end()
+	late := time.AfterFunc(endWithin, l.cancel)
 	l.sends.Wait()
+	late.Stop()
+	l.cancel()
 }
 
 func (l *live) run(ctx context.Context) {
@@ -106,8 +122,10 @@ func (l *live) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-l.ending:
+			return
 		case <-tick.C:
-			ticked = true
+			ticked = l.flush != nil
 		case <-l.wake:
 			if l.err != nil {
 				continue // until the next tick
@@ -116,6 +134,9 @@ func (l *live) run(ctx context.Context) {
 		attempt, cancel := context.WithTimeout(ctx, liveTimeout)
 		l.err = l.send(attempt, ticked)
 		cancel()
+		if ctx.Err() != nil {
+			l.err = nil // what is stored is good
+		}
 		if l.err != nil {
 			slog.Debug("a growing artifact is not sent until the next look", "key", l.key, "error", l.err)
 		}
@@ -143,11 +164,11 @@ func (l *live) send(ctx context.Context, ticked bool) error {
 			return err
 		}
 	}
-	if err := l.full(ctx, l.artifact.temp, size); err != nil {
+	if err := l.full(ctx, l.artifact.temp, size, l.ending); err != nil {
 		return err
 	}
 	if rest := size - l.off; ticked && rest > l.tail && len(l.parts) < vitrine.MaxParts {
-		if _, err := l.put(ctx, l.artifact.temp, rest); err != nil {
+		if _, err := l.put(ctx, len(l.parts)+1, io.NewSectionReader(l.artifact.temp, l.off, rest)); err != nil {
 			return err
 		}
 		l.tail = rest
@@ -155,28 +176,53 @@ func (l *live) send(ctx context.Context, ticked bool) error {
 	return nil
 }
 
-// full sends the parts that are full in a file of size bytes.
-func (l *live) full(ctx context.Context, file *os.File, size int64) error {
-	for len(l.parts) < vitrine.MaxParts && size-l.off >= l.nextSize() {
-		part, err := l.put(ctx, file, l.nextSize())
-		if err != nil {
+// full sends the parts that are full in a file of size bytes, several at once, and
+// begins none when ending is closed.
+func (l *live) full(ctx context.Context, file *os.File, size int64, ending <-chan struct{}) error {
+	var sent [vitrine.MaxParts]vitrine.Part
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(partsAtOnce)
+	off := l.off
+	for i := len(l.parts); i < vitrine.MaxParts && size-off >= vitrine.GrowingPartSize(i+1) && !closed(ending) && ctx.Err() == nil; i++ {
+		r := io.NewSectionReader(file, off, vitrine.GrowingPartSize(i+1))
+		group.Go(func() (err error) {
+			part, err := l.put(ctx, i+1, r)
+			if err == nil {
+				sent[i] = part
+			}
 			return err
-		}
-		l.parts, l.off, l.tail = append(l.parts, part), l.off+part.Size, 0
-		l.fullAt.Store(l.off + l.nextSize())
+		})
+		off += r.Size()
 	}
-	return nil
+	err := group.Wait()
+	for i := len(l.parts); i < vitrine.MaxParts && sent[i].Number > 0; i++ {
+		l.parts, l.off, l.tail = append(l.parts, sent[i]), l.off+sent[i].Size, 0
+	}
+	l.fullAt.Store(l.off + l.nextSize())
+	return err
+}
+
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }
 
 func (l *live) nextSize() int64 { return vitrine.GrowingPartSize(len(l.parts) + 1) }
 
-// put sends the next part: the bytes of the file behind those that are sent.
-func (l *live) put(ctx context.Context, file *os.File, size int64) (vitrine.Part, error) {
-	part, err := describePart(len(l.parts)+1, io.NewSectionReader(file, l.off, size))
+// put sends a part.
+func (l *live) put(ctx context.Context, number int, r *io.SectionReader) (vitrine.Part, error) {
+	part, err := describePart(number, r)
 	if err != nil {
 		return part, fmt.Errorf("spool: %w", err)
 	}
-	if err := l.upload.writer.PutPart(ctx, l.key, part, io.NewSectionReader(file, l.off, size)); err != nil {
+	if _, err := r.Seek(0, io.SeekStart); err != nil {
+		return part, err
+	}
+	if err := l.upload.writer.PutPart(ctx, l.key, part, r); err != nil {
 		return part, err
 	}
 	if l.hear() {
@@ -214,6 +260,8 @@ func (l *live) beats(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
+			return
+		case <-l.ending:
 			return
 		case <-tick.C:
 		}
@@ -259,11 +307,11 @@ func (l *live) complete(ctx context.Context, file *os.File, opts storage.CreateO
 	if l.err != nil {
 		return l.err
 	}
-	if err := l.full(ctx, file, opts.Size); err != nil {
+	if err := l.full(ctx, file, opts.Size, nil); err != nil {
 		return err
 	}
 	if rest := opts.Size - l.off; rest > 0 {
-		part, err := l.put(ctx, file, rest)
+		part, err := l.put(ctx, len(l.parts)+1, io.NewSectionReader(file, l.off, rest))
 		if err != nil {
 			return err
 		}

@@ -20,8 +20,10 @@ import (
 	"vitrine/storage"
 )
 
-// uploadsAtOnce is how many artifacts are sent side by side.
-const uploadsAtOnce = 4
+const (
+	uploadsAtOnce = 8 // artifacts that are sent side by side
+	partsAtOnce   = 4 // parts of one artifact that are
+)
 
 // A KeptError says that a build is not published, and that it is kept in the
 // spool, from where it can be sent later.

@@ -27,9 +27,9 @@ func sendParts(ctx context.Context, body io.Reader, size int64, put func(ctx con
 	for range atOnce {
 		slots <- nil
 	}
-	var parts []vitrine.Part
+	parts := make([]vitrine.Part, (size+partSize-1)/partSize)
 	group, ctx := errgroup.WithContext(ctx)
-	for {
+	for i := 0; ; i++ {
 		var b []byte
 		select {
 		case b = <-slots:
@@ -46,13 +46,12 @@ func sendParts(ctx context.Context, body io.Reader, size int64, put func(ctx con
 			group.Go(func() error { return err })
 			return nil, group.Wait()
 		}
-		if n > 0 {
-			part := vitrine.NewPart(len(parts)+1, b[:n])
-			parts = append(parts, part)
+		if n > 0 && i < len(parts) { // more than size is for the body's reader to refuse
 			group.Go(func() error {
 				defer func() { slots <- b }()
-				if err := put(ctx, part, b[:n]); err != nil {
-					return fmt.Errorf("part %d: %w", part.Number, err)
+				parts[i] = vitrine.NewPart(i+1, b[:n])
+				if err := put(ctx, parts[i], b[:n]); err != nil {
+					return fmt.Errorf("part %d: %w", i+1, err)
 				}
 				return nil
 			})
