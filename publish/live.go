@@ -32,24 +32,20 @@ const (
 	// endWithin is how long parts that are on their way may take when the file is
 	// whole. What they do not make in time is sent once more.
 	endWithin = 3 * time.Second
-	// aheadFrom is from how many bytes on a file of the runner is sent while it is
-	// still being sealed.
-	aheadFrom = 64 << 20
 )
 
 // forgottenAfter is less than the time after which a server gives up a build that
 // it hears nothing of, and with it the parts that it had. A variable for tests.
 var forgottenAfter = 4 * time.Minute
 
-// A live artifact is sent in parts while it is written: so that time is not lost,
-// or so that what is there of it is stored should the runner go away without a
-// word. Whatever goes wrong with that is tried again at the next look, and disturbs
-// neither who writes nor the artifact: once it is complete, the spool has it whole.
+// A live artifact is sent in parts while it is written, so that what is there of
+// it is stored should the runner go away without a word. Whatever goes wrong with
+// that is tried again at the next look, and disturbs neither who writes nor the
+// artifact: once it is complete, the spool has it whole.
 type live struct {
 	upload   *uploader
 	artifact *artifactWriter
-	// flush has the file hold all that was written, and returns its size. Nil
-	// where it is enough that parts are sent when they are full.
+	// flush has the file hold all that was written, and returns its size.
 	flush  func() (int64, error)
 	key    string
 	cancel context.CancelFunc
@@ -90,9 +86,9 @@ func (u *uploader) newLive(w *artifactWriter, flush func() (int64, error)) *live
 	return l
 }
 
-// grown is called when the file has grown. Of a nil l it does nothing.
+// grown is called when the file has grown.
 func (l *live) grown() {
-	if l != nil && l.artifact.stored.Load() >= l.fullAt.Load() {
+	if l.artifact.stored.Load() >= l.fullAt.Load() {
 		select {
 		case l.wake <- struct{}{}:
 		default:
@@ -125,7 +121,7 @@ func (l *live) run(ctx context.Context) {
 		case <-l.ending:
 			return
 		case <-tick.C:
-			ticked = l.flush != nil
+			ticked = true
 		case <-l.wake:
 			if l.err != nil {
 				continue // until the next tick

@@ -139,8 +139,7 @@ func (b *Build) sealFile(ctx context.Context, f File) (*artifactWriter, error) {
 	if size != f.Size {
 		b.meter.add(func(t *Totals) { t.PlainBytes += size - f.Size })
 	}
-	from := &source{ctx: ctx, src: io.LimitReader(src, size), meter: b.meter}
-	in := bufio.NewReaderSize(from, readSize)
+	in := bufio.NewReaderSize(&source{ctx, io.LimitReader(src, size), b.meter}, readSize)
 	head, err := in.Peek(headSize)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
@@ -148,10 +147,6 @@ func (b *Build) sealFile(ctx context.Context, f File) (*artifactWriter, error) {
 	w, err := b.newArtifact(f.Path, head)
 	if err != nil {
 		return nil, err
-	}
-	if size >= aheadFrom {
-		from.live = b.upload.newLive(w, nil)
-		defer from.live.stop()
 	}
 	if _, err := io.Copy(w.sealer, in); err != nil {
 		w.discard()
@@ -168,7 +163,6 @@ type source struct {
 	ctx   context.Context
 	src   io.Reader
 	meter *meter
-	live  *live // sends what is sealed of it; may be nil
 }
 
 func (s *source) Read(p []byte) (int, error) {
@@ -177,7 +171,6 @@ func (s *source) Read(p []byte) (int, error) {
 	}
 	n, err := s.src.Read(p)
 	s.meter.add(func(t *Totals) { t.SealedBytes += int64(n) })
-	s.live.grown()
 	return n, err
 }
 
