@@ -1,6 +1,6 @@
 # What people type. CI calls the same targets.
 
-.PHONY: build demo test test-stock test-stores soak fuzz bench lint
+.PHONY: build demo test test-stock test-stores test-slow soak fuzz bench lint
 
 build:                       ## the command, without cgo
 	CGO_ENABLED=0 go build -trimpath -o vitrine ./cmd/vitrine
@@ -18,6 +18,9 @@ test-stock: build            ## against stock age, zstd, gpg and ssh-keygen, whi
 
 test-stores:                 ## against a real Swift and a real S3 server; test/stores/run says what it needs
 	./test/stores/run ./test/stores/go-test $(RACE)
+
+test-slow:                   ## 12 GB to each kind of store, in less than 100 MiB of memory
+	go test -tags slow -count=1 -timeout 30m -run 'Memory$$' -v ./storage
 
 soak:                        ## eight runners publish SOAK builds at once, to each store
 	SOAK=$(or $(SOAK),2000) ./test/stores/run go test -tags stores -count=1 -timeout 1h -v -run '^TestSoak$$' ./cmd/vitrine
