@@ -176,7 +176,7 @@ func show(cmd *cobra.Command, args []string) error {
 	fact("keyring", b.Keyring.Commit)
 	switch {
 	case !b.Expired.IsZero():
-		fact("logs expired", b.Expired.Local().Format(time.DateOnly))
+		fact("logs expired", b.Expires.Local().Format(time.DateOnly)+", removed "+b.Expired.Local().Format(time.DateOnly))
 	case b.Kept:
 		fact("kept", "until it is released")
 	case !b.Expires.IsZero():

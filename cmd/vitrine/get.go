@@ -16,7 +16,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"time"
 
 	"filippo.io/age"
 	"github.com/spf13/cobra"
@@ -33,7 +32,8 @@ func getCommand() *cobra.Command {
 		Long: `get fetches a build's artifacts, or only the named ones, checks the hash of each
 against the record, opens the sealed ones with your identity, and writes each
 under its own path. A file gets its name after its last byte was authenticated,
-and nothing is overwritten. With --keyring the record's signature is checked too.
+and nothing is overwritten; one that fails is named, and the others are written.
+With --keyring the record's signature is checked too.
 
 Of a build whose runner went away, --partial writes what there is of each artifact
 as NAME.partial, says where it ends, and exits with 1.
@@ -115,19 +115,23 @@ func get(cmd *cobra.Command, args []string) error {
 	bar := newBar("get", len(artifacts), total)
 	defer bar.end()
 	var written []string
+	var bad error // those that are not what the record says; the others are still wanted
 	for _, a := range artifacts {
 		err := writeFile(root, a.Name, func(w io.Writer) error {
 			return fetch(ctx, c, record, a, ids, w, bar)
 		})
-		if err != nil {
+		if errors.Is(err, errUnverified) {
+			bad = errors.Join(bad, err)
+			continue
+		} else if err != nil {
 			bar.end()
-			return err
+			return errors.Join(bad, err)
 		}
 		bar.file()
 		written = append(written, path.Join(dir, a.Name))
 	}
 	bar.end()
-	return printList(cmd, written)
+	return errors.Join(printList(cmd, written), bad)
 }
 
 func cat(cmd *cobra.Command, args []string) error {
@@ -276,12 +280,8 @@ func artifactList(record *vitrine.Record) string {
 // fetch copies an artifact's plaintext to w. It returns nil only when all bytes
 // are there and are the ones that the record names.
 func fetch(ctx context.Context, c *client.Client, record *vitrine.Record, a vitrine.Artifact, ids []age.Identity, w io.Writer, bar *bar) error {
-	r, err := c.Open(ctx, vitrine.ArtifactKey(record.UUID, a.Path))
-	if errors.Is(err, fs.ErrNotExist) && !record.Expires.IsZero() && record.Expires.Before(time.Now()) {
-		return fmt.Errorf("%s: the build expired on %s, and the server has its logs no longer", a.Path, record.Expires.Format(time.DateOnly))
-	} else if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: %s: the record names it, but the server does not have it", errUnverified, a.Path)
-	} else if err != nil {
+	r, err := openArtifact(ctx, c, record, a)
+	if err != nil {
 		return err
 	}
 	defer r.Close()

@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -24,7 +25,9 @@ func verifyCommand() *cobra.Command {
 that one of the service's publishers signed the record, that its readers are
 those of the keyring at the recorded commit, that only files which may be public
 are unsealed, and that every object has the recorded size and SHA-256. It needs
-no key that opens a log. It prints each check, and exits with 4 if one fails.`,
+no key that opens a log. It prints each check, and exits with 4 if one fails. An
+object that the server has removed after the signed record's expiry is gone, and
+not a failure.`,
 		Example: `  vitrine verify 3f0c9a51 --keyring ~/src/system-config/keyring`,
 		Args:    cobra.ExactArgs(1),
 		RunE:    verify,
@@ -37,6 +40,7 @@ no key that opens a log. It prints each check, and exits with 4 if one fails.`,
 type check struct {
 	What   string `json:"what"`
 	OK     bool   `json:"ok"`
+	Gone   bool   `json:"gone,omitempty"` // removed, after its time had come
 	Detail string `json:"detail"`
 }
 
@@ -56,16 +60,19 @@ func verify(cmd *cobra.Command, args []string) error {
 	asJSON, _ := cmd.Flags().GetBool("json")
 	var checks []check
 	report := func(what string, err error, detail string) {
-		ch := check{what, err == nil, detail}
+		ch := check{What: what, OK: err == nil, Detail: detail}
+		word := "ok    "
+		var gone *expiredError
+		if errors.As(err, &gone) {
+			ch.OK, ch.Gone, word = true, true, "gone  "
+		} else if err != nil {
+			word = "FAILED"
+		}
 		if err != nil {
 			ch.Detail = err.Error()
 		}
 		checks = append(checks, ch)
 		if !asJSON {
-			word := "ok    "
-			if !ch.OK {
-				word = "FAILED"
-			}
 			fmt.Printf("%s  %-9s  %s\n", word, ch.What, ch.Detail)
 		}
 	}
@@ -75,15 +82,22 @@ func verify(cmd *cobra.Command, args []string) error {
 	}
 	report("record", err, fmt.Sprintf("build %s is in the one form that records have", uuid))
 	if err == nil {
-		if err := checkRecord(ctx, repo, record, signed); err == nil {
+		unsigned := checkRecord(ctx, repo, record, signed)
+		if unsigned == nil {
 			report("signature", nil, fmt.Sprintf("made by publisher %s of service %s", record.Publisher, record.Service))
 			report("keyring", nil, fmt.Sprintf("commit %s gives %s, and skips %d", record.Keyring.Commit, count(len(record.Readers), "reader"), len(record.SkippedReaders)))
 		} else {
-			report("signature", err, "")
+			report("signature", unsigned, "")
 		}
 		for _, a := range record.Artifacts {
-			err := checkObject(ctx, c, uuid, a)
-			if err != nil && !errors.Is(err, errUnverified) {
+			err := checkObject(ctx, c, record, a)
+			var gone *expiredError
+			switch {
+			case errors.As(err, &gone):
+				if unsigned != nil { // then its expiry proves nothing
+					err = fmt.Errorf("%w: %w", errUnverified, errLost(a))
+				}
+			case err != nil && !errors.Is(err, errUnverified):
 				return fmt.Errorf("not checked to the end: %w", err)
 			}
 			report("object", err, fmt.Sprintf("%s: %d bytes, SHA-256 %s", a.Path, a.Size, a.SHA256))
@@ -112,14 +126,39 @@ func verify(cmd *cobra.Command, args []string) error {
 }
 
 // checkObject reads an object whole and compares it with the record.
-func checkObject(ctx context.Context, c *client.Client, uuid string, a vitrine.Artifact) error {
-	r, err := c.Open(ctx, vitrine.ArtifactKey(uuid, a.Path))
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: %s: the record names it, but the server does not have it", errUnverified, a.Path)
-	} else if err != nil {
+func checkObject(ctx context.Context, c *client.Client, record *vitrine.Record, a vitrine.Artifact) error {
+	r, err := openArtifact(ctx, c, record, a)
+	if err != nil {
 		return err
 	}
 	defer r.Close()
 	h := &countingHash{Hash: sha256.New()}
 	return h.check(a, io.TeeReader(io.LimitReader(r, a.Size+1), h))
+}
+
+// An expiredError says that an artifact is gone, as its record said it would be.
+type expiredError struct {
+	path string
+	on   time.Time
+}
+
+func (e *expiredError) Error() string {
+	return fmt.Sprintf("%s: the build expired on %s, and the server has its logs no longer", e.path, e.on.Format(time.DateOnly))
+}
+
+func errLost(a vitrine.Artifact) error {
+	return fmt.Errorf("%s: the record names it, but the server does not have it", a.Path)
+}
+
+// openArtifact opens the stored bytes of an artifact. One that is not there is an
+// expiredError where the record lets it be, and errUnverified where not.
+func openArtifact(ctx context.Context, c *client.Client, record *vitrine.Record, a vitrine.Artifact) (io.ReadCloser, error) {
+	r, err := c.Open(ctx, vitrine.ArtifactKey(record.UUID, a.Path))
+	switch {
+	case !errors.Is(err, fs.ErrNotExist):
+		return r, err
+	case !record.Expires.IsZero() && record.Expires.Before(time.Now()):
+		return nil, &expiredError{a.Path, record.Expires}
+	}
+	return nil, fmt.Errorf("%w: %w", errUnverified, errLost(a))
 }
