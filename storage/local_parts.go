@@ -62,7 +62,7 @@ func (l *Local) Complete(ctx context.Context, key string, parts []vitrine.Part, 
 	if err := checkComplete(ctx, key, parts, opts); err != nil {
 		return err
 	}
-	if err := l.complete(ctx, key, parts, opts); err != nil {
+	if err := completeAgain(func() error { return l.complete(ctx, key, parts, opts) }); err != nil {
 		return fmt.Errorf("complete object %s: %w", key, err)
 	}
 	return l.Abort(ctx, key)
@@ -223,9 +223,18 @@ func (l *Local) Abort(ctx context.Context, key string) error {
 		return err
 	}
 	dir := path.Join(partsDir, key)
-	if err := l.root.RemoveAll(dir); err != nil {
+	entries, err := fs.ReadDir(l.root.FS(), dir)
+	for _, e := range entries {
+		if e.IsDir() {
+			continue // of a key below this one
+		}
+		if wrong := l.root.Remove(path.Join(dir, e.Name())); !errors.Is(wrong, fs.ErrNotExist) {
+			err = cmp.Or(err, wrong)
+		}
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("abort object %s: %w", key, cause(err))
 	}
-	l.prune(path.Dir(dir))
+	l.prune(dir)
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 
@@ -73,6 +74,16 @@ func partOptions(key string, part vitrine.Part) (CreateOptions, error) {
 	opts := CreateOptions{Size: part.Size}
 	hex.Decode(opts.SHA256[:], []byte(part.SHA256))
 	return opts, nil
+}
+
+// completeAgain calls complete once more if parts are missing: who completed the
+// object beside us has taken them away, and complete looks for the object first.
+func completeAgain(complete func() error) error {
+	err := complete()
+	if errors.Is(err, ErrIntegrity) {
+		err = complete()
+	}
+	return err
 }
 
 // checkComplete refuses what no store could complete.

@@ -64,7 +64,14 @@ func (s *S3) Complete(ctx context.Context, key string, parts []vitrine.Part, opt
 	if err := checkComplete(ctx, key, parts, opts); err != nil {
 		return err
 	}
-	if err := s.complete(ctx, key, parts, opts); err != nil {
+	// One call after the other: some stores put two objects in turn where two
+	// completions meet, and for an instant none.
+	u, release := s.hold(key)
+	defer release()
+	err := u.with(ctx, func() error {
+		return completeAgain(func() error { return s.complete(ctx, key, parts, opts) })
+	})
+	if err != nil {
 		return fmt.Errorf("complete object %s: %w", key, err)
 	}
 	return s.Abort(ctx, key) // what else there is of it

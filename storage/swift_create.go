@@ -197,12 +197,11 @@ func (s *Swift) place(ctx context.Context, p placing) (placed, error) {
 	case errors.As(err, &answer) && (answer.status == http.StatusPreconditionFailed || answer.status == http.StatusConflict):
 		// Taken, perhaps by a first try of ours whose answer was lost.
 		return s.settle(ctx, p, nil)
-	case errors.As(err, &answer) && !errors.Is(err, ErrUnavailable):
-		return placedOther, err // refused: it can't be there
 	case p.parts == nil:
 		return placedUnknown, err
 	}
-	// It may be there in spite of that, and the segments needed.
+	// It may be there in spite of that, and the segments needed: also after a
+	// refusal, which may be that of a second try.
 	return s.settle(ctx, p, err)
 }
 

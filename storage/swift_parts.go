@@ -84,17 +84,17 @@ func (s *Swift) Complete(ctx context.Context, key string, parts []vitrine.Part, 
 	if err := checkComplete(ctx, key, parts, opts); err != nil {
 		return err
 	}
-	err := s.same(ctx, placing{key: key, opts: opts, etag: manifestETag(parts), parts: parts})
-	if errors.Is(err, fs.ErrNotExist) {
-		err = s.complete(ctx, key, parts, opts)
-	}
-	if err != nil {
+	if err := completeAgain(func() error { return s.complete(ctx, key, parts, opts) }); err != nil {
 		return fmt.Errorf("complete object %s: %w", key, err)
 	}
 	return s.Abort(ctx, key)
 }
 
 func (s *Swift) complete(ctx context.Context, key string, parts []vitrine.Part, opts CreateOptions) error {
+	err := s.same(ctx, placing{key: key, opts: opts, etag: manifestETag(parts), parts: parts})
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	if err := eachPart(ctx, parts, func(ctx context.Context, part vitrine.Part) error {
 		return s.checkPart(ctx, key, part)
 	}); err != nil {

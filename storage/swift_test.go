@@ -11,7 +11,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -257,6 +259,45 @@ func TestSwiftLostObject(t *testing.T) {
 				t.Errorf("Create: %v, want %v", err, test.want)
 			}
 		})
+	}
+}
+
+// A manifest that was stored, though the answer was lost and the second try refused,
+// keeps its segments.
+func TestSwiftLostManifest(t *testing.T) {
+	body := bytes.Repeat([]byte("x"), vitrine.MinPartSize+1)
+	var mu sync.Mutex
+	manifests := 0
+	var stored http.Header
+	s := badSwift(t, func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case r.Method == http.MethodPut && r.URL.Query().Get("multipart-manifest") == "put":
+			if manifests++; manifests == 1 {
+				stored = r.Header.Clone()
+				panic(http.ErrAbortHandler)
+			}
+			w.WriteHeader(400) // as where a segment can't be looked at
+		case r.Method == http.MethodPut:
+			io.Copy(io.Discard, r.Body)
+			w.WriteHeader(201)
+		case r.Method == http.MethodHead && stored == nil:
+			w.WriteHeader(404)
+		case r.Method == http.MethodHead:
+			for _, name := range []string{metaSHA256, metaSegments, "ETag"} {
+				w.Header().Set(name, stored.Get(name))
+			}
+			w.Header().Set("X-Static-Large-Object", "true")
+			w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+			w.Header().Set("X-Timestamp", "1795372838.96356")
+		default:
+			t.Errorf("%s %s", r.Method, r.URL.Path)
+		}
+	})
+	s.idle, s.work = 5*time.Second, 5*time.Second
+	if err := create(t.Context(), s, string(body)); err != nil || manifests != 2 {
+		t.Errorf("Create: %v, with %d manifests", err, manifests)
 	}
 }
 

@@ -211,3 +211,40 @@ func aborts(t *testing.T, b storage.Bucket) {
 	}
 	wantNothing(t, b)
 }
+
+// A client repeats a completion whose answer is late.
+func completesAtOnce(t *testing.T, b storage.Bucket) {
+	one, two := bigPart("1"), []byte("two")
+	for round := range 4 {
+		parts := []vitrine.Part{putPart(t, b, key, 1, one), putPart(t, b, key, 2, two)}
+		for i, err := range race(4, func(i int) error {
+			time.Sleep(time.Duration(i*round) * 4 * time.Millisecond)
+			return b.Complete(t.Context(), key, parts, joined(one, two))
+		}) {
+			if err != nil {
+				t.Errorf("round %d, call %d: %v", round, i, err)
+			}
+		}
+		want(t, b, key, string(one)+string(two))
+		if err := b.Delete(t.Context(), key); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A key may be the first part of another.
+func abortsNoNeighbour(t *testing.T, b storage.Bucket) {
+	above, below := vitrine.ArtifactKey(uuid, "a"), vitrine.ArtifactKey(uuid, "a/b.age")
+	body := []byte("stays")
+	part := putPart(t, b, below, 1, body)
+	putPart(t, b, above, 1, []byte("goes"))
+	if err := b.Abort(t.Context(), above); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Complete(t.Context(), below, []vitrine.Part{part}, joined(body)); err != nil {
+		t.Error(err)
+	}
+	if got := uploads(t, b, ""); len(got) != 0 {
+		t.Errorf("uploads: %q", got)
+	}
+}

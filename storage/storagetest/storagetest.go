@@ -52,7 +52,9 @@ func Run(t *testing.T, open func(t *testing.T) storage.Bucket) {
 		{"never completes over an existing key", completeOverAnExistingKey},
 		{"parts are no objects", partsAreNoObjects},
 		{"completes what Parts tells", completesWhatIsThere},
+		{"completions at once all succeed", completesAtOnce},
 		{"aborts", aborts},
+		{"aborts no neighbour", abortsNoNeighbour},
 	} {
 		t.Run(test.promise, func(t *testing.T) { test.run(t, open(t)) })
 	}
