@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -29,8 +30,6 @@ type collection struct {
 
 	known map[id]known
 	last  map[string]*vitrine.Record // of a job: its last success; nil, if none is sure
-	// clockChecked says that the store's clock was compared with ours.
-	clockChecked bool
 }
 
 func (c *collection) run(ctx context.Context) error {
@@ -47,6 +46,11 @@ func (c *collection) run(ctx context.Context) error {
 	}
 	if err := c.listRecords(ctx); err != nil {
 		return err
+	}
+	if c.Delete {
+		if err := c.checkClock(ctx); err != nil {
+			return fmt.Errorf("nothing is removed: %w", err)
+		}
 	}
 	var failed []error
 	orphans, marked, err := c.listArtifacts(ctx)
@@ -67,7 +71,7 @@ func (c *collection) run(ctx context.Context) error {
 		}
 	}
 	for uuid, err := range c.index.Expired(ctx, c.Now) {
-		if err == nil {
+		if err == nil && !c.known[idOf(uuid)].has(vitrine.ExpiredKind) { // those are done
 			err = c.build(ctx, uuid)
 		}
 		if err != nil {
@@ -98,10 +102,17 @@ func (c *collection) build(ctx context.Context, uuid string) error {
 	if record.Expires.IsZero() || record.Expires.After(c.Now) {
 		return c.problem(ctx, item, errors.New("it is thought to have expired, but its record says otherwise"))
 	}
-	kept, err := c.missing(ctx, vitrine.MarkKey(vitrine.KeptKind, record.StartTime, uuid))
-	kept = !kept
-	if err == nil && !kept {
+	if !k.has(vitrine.RecordKind) {
+		if missing, err := c.missing(ctx, vitrine.RecordKey(record.StartTime, uuid)); err != nil || !missing {
+			return c.problem(ctx, item, err) // its runner came back, if that is nil
+		}
+	}
+	mark, err := c.bucket.Stat(ctx, vitrine.MarkKey(vitrine.KeptKind, record.StartTime, uuid))
+	kept := err == nil
+	if errors.Is(err, fs.ErrNotExist) {
 		kept, err = c.isLastSuccess(ctx, record)
+	} else if kept && c.Delete && k.has(vitrine.ExpiredKind) {
+		err = c.unmark(ctx, record, mark.ModTime)
 	}
 	if err != nil {
 		return c.problem(ctx, item, err)
@@ -111,9 +122,6 @@ func (c *collection) build(ctx context.Context, uuid string) error {
 	}
 	if c.Delete {
 		if kept, err = c.mark(ctx, record); kept || err != nil {
-			if errors.Is(err, ErrClock) {
-				return err
-			}
 			return c.problem(ctx, item, err)
 		}
 		item.Objects, item.Bytes, err = c.remove(ctx, uuid)
@@ -233,38 +241,64 @@ func SetExpiry(ctx context.Context, bucket storage.Bucket, uuid string, at time.
 	return nil
 }
 
+// checkClock compares the store's clock with ours, by an object that it stores
+// for that.
+func (c *collection) checkClock(ctx context.Context) error {
+	var random id
+	rand.Read(random[:])
+	key := vitrine.ArtifactKey(random.String(), "check/clock.age")
+	text := []byte("clock")
+	err := c.bucket.Create(ctx, key, bytes.NewReader(text), storage.CreateOptions{Size: int64(len(text)), SHA256: sha256.Sum256(text)})
+	if err != nil {
+		return err
+	}
+	o, err := c.bucket.Stat(ctx, key)
+	if err := errors.Join(err, c.bucket.Delete(context.WithoutCancel(ctx), key)); err != nil {
+		return err
+	}
+	if o.ModTime.Sub(c.Now).Abs() > maxClockSkew {
+		return fmt.Errorf("%w: this machine says that it is %s, and the store %s",
+			ErrClock, c.Now.UTC().Format(time.RFC3339), o.ModTime.UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
 // mark marks a build as expired. It is kept if somebody has marked it so
-// meanwhile.
+// meanwhile: then the new mark stays for now. Whoever keeps a build looks for it,
+// and another call may rely on it already; see unmark.
 func (c *collection) mark(ctx context.Context, r *vitrine.Record) (kept bool, err error) {
-	key := vitrine.MarkKey(vitrine.ExpiredKind, r.StartTime, r.UUID)
 	text, err := Mark(ctx, c.bucket, vitrine.ExpiredKind, r, c.Now)
-	if errors.Is(err, fs.ErrExist) { // by an earlier call, or one beside us
-		return false, nil
-	} else if err != nil {
+	marked := err == nil
+	if err != nil && !errors.Is(err, fs.ErrExist) { // by an earlier call, or one beside us
 		return false, err
-	}
-	undo := func() error {
-		return errors.Join(c.bucket.Delete(ctx, key), c.index.Unmark(ctx, vitrine.ExpiredKind, r.UUID))
-	}
-	if !c.clockChecked {
-		o, err := c.bucket.Stat(ctx, key)
-		if err != nil {
-			return false, errors.Join(err, undo())
-		}
-		if o.ModTime.Sub(c.Now).Abs() > maxClockSkew {
-			return false, errors.Join(fmt.Errorf("nothing expired is removed: %w: this machine says that it is %s, and the store %s",
-				ErrClock, c.Now.UTC().Format(time.RFC3339), o.ModTime.UTC().Format(time.RFC3339)), undo())
-		}
-		c.clockChecked = true
 	}
 	missing, err := c.missing(ctx, vitrine.MarkKey(vitrine.KeptKind, r.StartTime, r.UUID))
 	if err != nil || !missing {
-		return true, errors.Join(err, undo())
+		return true, err
 	}
-	if err := c.index.Mark(ctx, vitrine.ExpiredKind, text); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return false, err
+	if marked {
+		err = c.index.Mark(ctx, vitrine.ExpiredKind, text)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
 	}
-	return false, nil
+	return false, err
+}
+
+// unmark takes the mark as expired off a build that was kept at a time so long ago
+// that nobody is in the middle of that, if all its artifacts are there.
+func (c *collection) unmark(ctx context.Context, r *vitrine.Record, kept time.Time) error {
+	if c.Now.Sub(kept) < keptFor {
+		return nil
+	}
+	if n, _, err := c.count(ctx, r.UUID); err != nil || n < max(len(r.Artifacts), 1) {
+		return err
+	}
+	err := c.bucket.Delete(ctx, vitrine.MarkKey(vitrine.ExpiredKind, r.StartTime, r.UUID))
+	if err == nil {
+		err = c.index.Unmark(ctx, vitrine.ExpiredKind, r.UUID)
+	}
+	return err
 }
 
 // Mark puts a mark beside the record of a build, and returns its text. One that is

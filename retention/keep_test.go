@@ -86,9 +86,9 @@ func TestKeepRefuses(t *testing.T) {
 		t.Errorf("a build that expires meanwhile: %v", err)
 	}
 	// The store does not say.
-	h.bucket.fail = func(call, key string) error { return errors.New("sick") }
 	c := build{uuid: uuidOf(93), job: "j", result: "FAILURE", started: 40 * day}
 	h.add(c)
+	h.bucket.fail = func(call, key string) error { return errors.New("sick") }
 	if err := retention.Keep(t.Context(), h.bucket, h.x, c.record()); err == nil {
 		t.Error("kept, says a store that says nothing")
 	}

@@ -1,6 +1,7 @@
 package retention
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -115,6 +116,8 @@ func (c *collection) unfinished(k known) bool {
 		k.date().Add(24*time.Hour).Before(c.Now.Add(-c.Grace))
 }
 
+var errUnlisted = errors.New("the index has it and the listing of the bucket does not: the store may list it later; if its records are gone, vitrine reindex makes the index anew")
+
 // orphan removes artifacts that no record names, and none will.
 func (c *collection) orphan(ctx context.Context, h heap) error {
 	item := Item{UUID: h.id.String(), Reason: Orphaned, Objects: h.objects, Bytes: h.bytes, Last: h.newest}
@@ -128,6 +131,9 @@ func (c *collection) orphan(ctx context.Context, h heap) error {
 				return c.problem(ctx, item, err) // it came meanwhile, if that is nil
 			}
 		}
+	} else if _, _, err := c.index.Build(ctx, item.UUID); !errors.Is(err, fs.ErrNotExist) {
+		// A store's listing may be late: what it lacks is not surely gone.
+		return c.problem(ctx, item, cmp.Or(err, errUnlisted))
 	}
 	if c.Delete {
 		if _, _, err := c.remove(ctx, item.UUID); err != nil {

@@ -24,6 +24,8 @@ const (
 	// maxClockSkew is how far the newest record, or the store's clock, may be from
 	// ours: beyond it nothing that depends on the time is decided.
 	maxClockSkew = 24 * time.Hour
+	// keptFor is longer than keeping a build takes.
+	keptFor = time.Hour
 )
 
 // ErrClock says that this machine's clock can't be right.

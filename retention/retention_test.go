@@ -52,7 +52,8 @@ func (h *history) openIndex() *index.Index {
 // A sickBucket is one whose objects may be old, and whose calls may fail.
 type sickBucket struct {
 	storage.Bucket
-	age     map[string]time.Duration // of artifacts, by uuid
+	age     map[string]time.Duration // of artifacts and kept marks, by uuid
+	unlist  string                   // no listing of records has this uuid
 	fail    func(call, key string) error
 	expires map[string]time.Time // set by Expire
 }
@@ -65,10 +66,17 @@ func (b *sickBucket) try(call, key string) error {
 }
 
 func (b *sickBucket) dated(o storage.Object, err error) (storage.Object, error) {
-	if k, e := vitrine.ParseKey(o.Key); e == nil && k.Kind == vitrine.ArtifactKind {
+	if k, e := vitrine.ParseKey(o.Key); e == nil && (k.Kind == vitrine.ArtifactKind || k.Kind == vitrine.KeptKind) {
 		o.ModTime = o.ModTime.Add(-b.age[k.UUID])
 	}
 	return o, err
+}
+
+func (b *sickBucket) Create(ctx context.Context, key string, body io.Reader, opts storage.CreateOptions) error {
+	if err := b.try("Create", key); err != nil {
+		return err
+	}
+	return b.Bucket.Create(ctx, key, body, opts)
 }
 
 func (b *sickBucket) Stat(ctx context.Context, key string) (storage.Object, error) {
@@ -87,6 +95,9 @@ func (b *sickBucket) List(ctx context.Context, prefix string) iter.Seq2[storage.
 					yield(storage.Object{}, err)
 					return
 				}
+			}
+			if b.unlist != "" && strings.HasPrefix(o.Key, vitrine.RecordsPrefix) && strings.Contains(o.Key, b.unlist) {
+				continue
 			}
 			if !yield(b.dated(o, err)) {
 				return
@@ -433,7 +444,7 @@ func TestFailures(t *testing.T) {
 			return nil
 		}, []string{u}, false},
 		{"objects can't be deleted", func(call, key string) error {
-			if call == "Delete" && strings.HasPrefix(key, "artifacts/") {
+			if call == "Delete" && strings.HasPrefix(key, "artifacts/0") { // no probe's
 				return sick
 			}
 			return nil
@@ -528,13 +539,68 @@ func TestClock(t *testing.T) {
 	if !errors.Is(err, retention.ErrClock) || !slices.Equal(h.objects(), want) {
 		t.Errorf("behind: %v, left %q", err, h.objects())
 	}
-	// Our clock is a year ahead of the store's.
+	// Our clock is ahead of the store's: a build expires early, one that runs now
+	// seems to have never ended, and parts and artifacts seem old.
 	h = newHistory(t)
-	b := build{uuid: uuidOf(60), job: "j", result: "FAILURE", started: day, expired: -30 * day}
+	b := build{uuid: uuidOf(60), job: "j", result: "FAILURE", started: day, expired: -5 * day}
 	h.add(b)
-	_, _, err = h.collect(retention.Options{Delete: true, Now: now.Add(365 * day)})
-	if !errors.Is(err, retention.ErrClock) || len(h.objects()) != 1 || h.has(vitrine.MarkKey(vitrine.ExpiredKind, now.Add(-day), b.uuid)) {
-		t.Errorf("ahead: %v, left %q", err, h.objects())
+	h.add(build{uuid: uuidOf(61), job: "k", started: time.Minute})
+	h.put(vitrine.ArtifactKey(uuidOf(62), "a.log.zst.age"), "its record comes")
+	part := []byte("part")
+	if err := h.bucket.PutPart(t.Context(), vitrine.ArtifactKey(uuidOf(61), "b.age"), vitrine.NewPart(1, part), bytes.NewReader(part)); err != nil {
+		t.Fatal(err)
+	}
+	_, items, err := h.collect(retention.Options{Delete: true, Now: now.Add(10 * day)})
+	if !errors.Is(err, retention.ErrClock) || len(items) != 0 || len(h.objects()) != 3 || h.has(vitrine.MarkKey(vitrine.ExpiredKind, now.Add(-day), b.uuid)) {
+		t.Errorf("ahead: %v, %+v, left %q", err, items, h.objects())
+	}
+	n := 0
+	for range h.bucket.Bucket.Uploads(t.Context(), "") {
+		n++
+	}
+	if n != 1 {
+		t.Errorf("ahead: %d uploads are left, want 1", n)
+	}
+}
+
+// What a listing lacks and the index has stays.
+func TestLateListing(t *testing.T) {
+	h := newHistory(t)
+	h.add(build{uuid: uuidOf(65), job: "j", result: vitrine.Success, started: 20 * day})
+	h.add(build{uuid: uuidOf(66), job: "j", result: vitrine.Success, started: 19 * day})
+	if _, _, err := h.collect(retention.Options{}); err != nil { // the index has them now
+		t.Fatal(err)
+	}
+	h.bucket.unlist = uuidOf(65)
+	sum, items, err := h.collect(retention.Options{Delete: true})
+	if err != nil || len(h.objects()) != 2 || sum.Problems != 1 || len(items) != 1 || !strings.Contains(items[0].Problem, "listing") {
+		t.Errorf("left %q, %+v, %+v, %v", h.objects(), sum, items, err)
+	}
+}
+
+// The runner of an interrupted build comes back while it expires.
+func TestPublishedMeanwhile(t *testing.T) {
+	h := newHistory(t)
+	b := build{uuid: uuidOf(67), job: "j", started: 10 * day, expired: day, marks: []vitrine.KeyKind{vitrine.InterruptedKind}}
+	h.add(b)
+	h.bucket.fail = func(call, key string) error {
+		if call == "Open" && strings.HasSuffix(key, "started.json") && !h.has(vitrine.RecordKey(now.Add(-b.started), b.uuid)) {
+			ended := b
+			ended.result, ended.expired = vitrine.Success, -day
+			text, err := ended.record().Marshal()
+			if err != nil {
+				t.Fatal(err)
+			}
+			h.put(vitrine.RecordKey(now.Add(-b.started), b.uuid), string(text))
+		}
+		return nil
+	}
+	if _, err := h.x.Sync(t.Context(), h.bucket.Bucket, time.Time{}); err != nil { // so that started.json is opened once
+		t.Fatal(err)
+	}
+	_, items, err := h.collect(retention.Options{Delete: true})
+	if err != nil || len(h.objects()) != 1 || len(items) != 0 {
+		t.Errorf("left %q, %+v, %v", h.objects(), items, err)
 	}
 }
 
@@ -543,7 +609,6 @@ func TestKeptMeanwhile(t *testing.T) {
 	h := newHistory(t)
 	b := build{uuid: uuidOf(70), job: "j", result: "FAILURE", started: 40 * day, expired: day}
 	h.add(b)
-	b.record()
 	looks := 0
 	h.bucket.fail = func(call, key string) error {
 		if call == "Stat" && strings.HasSuffix(key, "kept.json") {
@@ -553,12 +618,24 @@ func TestKeptMeanwhile(t *testing.T) {
 		}
 		return nil
 	}
+	h.bucket.age[b.uuid] = 0
 	_, items, err := h.collect(retention.Options{Delete: true})
 	if err != nil || len(h.objects()) != 1 || looks != 2 || len(items) != 0 {
 		t.Errorf("left %q after %d looks, %+v, %v", h.objects(), looks, items, err)
 	}
-	if h.has(vitrine.MarkKey(vitrine.ExpiredKind, now.Add(-b.started), b.uuid)) {
-		t.Error("it is marked as expired")
+	// Its mark as expired goes when nobody can be in the middle of keeping it.
+	expired := vitrine.MarkKey(vitrine.ExpiredKind, now.Add(-b.started), b.uuid)
+	for _, age := range []time.Duration{time.Minute, 2 * time.Hour} {
+		h.bucket.age[b.uuid] = age
+		if sum, items, err := h.collect(retention.Options{Delete: true}); err != nil || sum.Exempt != 1 || len(items) != 0 {
+			t.Errorf("%s later: %+v, %+v, %v", age, sum, items, err)
+		}
+		if got, want := h.has(expired), age < time.Hour; got != want {
+			t.Errorf("%s later: marked as expired: %v, want %v", age, got, want)
+		}
+	}
+	if known, _, err := h.x.Build(t.Context(), b.uuid); err != nil || !known.Expired.IsZero() || !known.Kept {
+		t.Errorf("in the index: expired %s, kept %v, %v", known.Expired, known.Kept, err)
 	}
 }
 
@@ -581,24 +658,108 @@ func TestExpirer(t *testing.T) {
 	}
 }
 
-// Two at once do what one does.
+// Two at once do what one does; the second finds the marks of the first, which
+// are of another time.
 func TestTwoAtOnce(t *testing.T) {
 	h := newHistory(t)
 	for i := range 20 {
 		h.add(build{uuid: uuidOf(100 + i), job: "j", result: "FAILURE", started: 40 * day, expired: day})
 	}
-	other := h.openIndex()
 	errs := make(chan error)
-	for _, x := range []*index.Index{h.x, other} {
-		go func() {
-			_, err := retention.Collect(context.Background(), h.bucket, x, retention.Options{Tenant: "demo", Delete: true})
-			errs <- err
-		}()
+	second := func() {
+		_, err := retention.Collect(context.Background(), h.bucket.Bucket, h.openIndex(), retention.Options{Tenant: "demo", Delete: true, Now: now.Add(2 * time.Second)})
+		errs <- err
 	}
-	if err := errors.Join(<-errs, <-errs); err != nil {
+	looks := 0
+	h.bucket.fail = func(call, key string) error {
+		if call == "Stat" && strings.HasSuffix(key, "kept.json") {
+			if looks++; looks == 2 { // it has marked the first build
+				go second()
+			}
+		}
+		return nil
+	}
+	if _, _, err := h.collect(retention.Options{Delete: true}); err != nil {
+		t.Error(err)
+	}
+	if err := <-errs; err != nil {
 		t.Error(err)
 	}
 	if left := h.objects(); len(left) > 0 {
 		t.Errorf("left %q", left)
+	}
+}
+
+// A stepper is a caller that waits before each call of its bucket that matters to
+// expiry, until it is told to go on.
+type stepper struct {
+	at   chan bool // true: it waits; false: it has ended
+	goOn chan struct{}
+}
+
+func step(bucket storage.Bucket, run func(storage.Bucket)) *stepper {
+	s := &stepper{make(chan bool), make(chan struct{})}
+	b := &sickBucket{Bucket: bucket, fail: func(call, key string) error {
+		if strings.HasSuffix(key, "kept.json") || strings.HasSuffix(key, "expired.json") || call == "Delete" && strings.HasSuffix(key, "a.log.zst.age") {
+			s.at <- true
+			<-s.goOn
+		}
+		return nil
+	}}
+	go func() {
+		run(b)
+		s.at <- false
+	}()
+	return s
+}
+
+// A build that somebody keeps while two calls expire it: in whatever order the
+// three get on, it is not kept and gone.
+func TestKeptBesideTwo(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 1))
+	kept, gone := 0, 0
+	for range 30 {
+		h := newHistory(t)
+		b := build{uuid: uuidOf(71), job: "j", result: "FAILURE", started: 40 * day, expired: day}
+		h.add(b)
+		collect := func(at time.Time) func(storage.Bucket) {
+			return func(bucket storage.Bucket) {
+				if _, err := retention.Collect(context.Background(), bucket, h.x, retention.Options{Tenant: "demo", Delete: true, Now: at}); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		var keepErr error
+		running := []*stepper{
+			step(h.bucket.Bucket, collect(now)),
+			step(h.bucket.Bucket, collect(now.Add(2*time.Second))),
+			step(h.bucket.Bucket, func(bucket storage.Bucket) {
+				keepErr = retention.Keep(context.Background(), bucket, h.x, b.record())
+			}),
+		}
+		for _, s := range running {
+			<-s.at // before the first call that matters, which each makes
+		}
+		for len(running) > 0 {
+			i := r.IntN(len(running))
+			running[i].goOn <- struct{}{}
+			if !<-running[i].at {
+				running = slices.Delete(running, i, i+1)
+			}
+		}
+		there, err := h.bucket.Stat(t.Context(), vitrine.ArtifactKey(b.uuid, "a.log.zst.age"))
+		switch {
+		case keepErr == nil && err != nil:
+			t.Fatalf("it is kept, and gone: %v", err)
+		case keepErr == nil && there.Size > 0:
+			kept++
+		case !errors.Is(keepErr, retention.ErrGone):
+			t.Fatal(keepErr)
+		default:
+			gone++
+		}
+	}
+	if kept == 0 || gone == 0 {
+		t.Errorf("kept %d times, gone %d times: want both", kept, gone)
 	}
 }
