@@ -63,10 +63,15 @@ func (m *Mark) validate() error {
 	if len(m.Partial) > MaxArtifacts {
 		return fmt.Errorf("%d artifacts, more than %d", len(m.Partial), MaxArtifacts)
 	}
+	seen := make(map[string]bool, len(m.Partial))
 	for _, p := range m.Partial {
 		if err := validStoredPath(p.Path); err != nil {
 			return fmt.Errorf("partial artifact: %w", err)
 		}
+		if seen[p.Path] {
+			return fmt.Errorf("partial artifact %s is there twice", p.Path)
+		}
+		seen[p.Path] = true
 		if p.Size < 1 || p.Size > MaxArtifactSize {
 			return fmt.Errorf("partial artifact %s: %d bytes", p.Path, p.Size)
 		}

@@ -25,6 +25,11 @@ func TestMark(t *testing.T) {
 	if err != nil || m.UUID != exampleMark().UUID || len(m.Partial) != 1 || m.Partial[0] != exampleMark().Partial[0] {
 		t.Errorf("%+v, %v", m, err)
 	}
+	twice := exampleMark()
+	twice.Partial = append(twice.Partial, twice.Partial[0])
+	if _, err := twice.Marshal(); !errors.Is(err, vitrine.ErrMark) {
+		t.Errorf("a path twice: %v, want ErrMark", err)
+	}
 	for _, bad := range []string{
 		"", "null", "{}", "[]", string(text[:len(text)-1]), string(text) + " ",
 		strings.Replace(string(text), `"version"`, `"Version"`, 1),
