@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+	"golang.org/x/sync/errgroup"
 
 	"vitrine"
 	"vitrine/server/index"
@@ -35,6 +36,10 @@ const (
 	// unheardRounds is how many times that lies between two looks at builds of
 	// which this process never heard, and how long nothing of them was stored.
 	unheardRounds = 3
+	// takeBackTimeout bounds the removal of what an interrupted build had sent, and
+	// deletesAtOnce how much of it is removed side by side.
+	takeBackTimeout = 10 * time.Minute
+	deletesAtOnce   = 8
 )
 
 // words are when this process last heard of the builds that it lets in.
@@ -226,14 +231,44 @@ func (s *Server) interruptUnheard(ctx context.Context) error {
 func (s *Server) finishInterrupting(ctx context.Context, b vitrine.Build) error {
 	s.interrupting.Lock()
 	defer s.interrupting.Unlock()
-	if now, _, err := s.Index.Build(ctx, b.UUID); err != nil || now.State != vitrine.Interrupted {
+	// The index may be behind the bucket: of a build that goes on by another server
+	// there is no mark.
+	mark, _, err := s.readMark(ctx, b)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
 		return err
+	}
+	missing := make(map[string]bool)
+	for _, p := range mark.Partial {
+		missing[vitrine.ArtifactKey(b.UUID, p.Path)] = true
+	}
+	for o, err := range s.Bucket.List(ctx, vitrine.ArtifactKey(b.UUID, "")) {
+		if err != nil {
+			return fromStore(err)
+		}
+		delete(missing, o.Key)
+	}
+	if len(missing) == 0 {
+		return nil
 	}
 	pending, err := s.pendingParts(ctx, b)
 	if err == nil {
-		err = s.completeParts(ctx, b, pending)
+		err = s.completeParts(ctx, b, mark, pending)
 	}
 	return err
+}
+
+// hasEnded reports whether the bucket has the record of a published build: the
+// index may be behind it.
+func (s *Server) hasEnded(ctx context.Context, b vitrine.Build) (bool, error) {
+	_, err := s.Bucket.Stat(ctx, vitrine.RecordKey(b.StartTime, b.UUID))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	} else if err != nil {
+		return false, fromStore(err)
+	}
+	return true, nil
 }
 
 // grewSince reports whether something of a build was stored since a time, as far
@@ -252,12 +287,8 @@ func (s *Server) grewSince(ctx context.Context, uuid string, since time.Time) (b
 func (s *Server) interrupt(ctx context.Context, b vitrine.Build, since time.Time) error {
 	s.interrupting.Lock()
 	defer s.interrupting.Unlock()
-	// The index may be behind the bucket.
-	_, err := s.Bucket.Stat(ctx, vitrine.RecordKey(b.StartTime, b.UUID))
-	if err == nil {
-		return nil
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return fromStore(err)
+	if ended, err := s.hasEnded(ctx, b); ended || err != nil {
+		return err
 	}
 	if !s.words.giveUp(b.UUID, since) {
 		return nil // it has come back
@@ -276,9 +307,9 @@ func (s *Server) interrupt(ctx context.Context, b vitrine.Build, since time.Time
 	}
 	// The mark first: of an object without one nobody could tell that it lacks its
 	// end. If the parts stay behind a crash, the next look finds them.
-	text, err := s.putMark(ctx, b, mark)
+	mark, text, err := s.putMark(ctx, b, mark)
 	if err == nil {
-		err = s.completeParts(ctx, b, pending)
+		err = s.completeParts(ctx, b, mark, pending)
 	}
 	if err == nil {
 		err = s.Index.Mark(ctx, vitrine.InterruptedKind, text)
@@ -312,10 +343,22 @@ func (s *Server) pendingParts(ctx context.Context, b vitrine.Build) (map[string]
 	return pending, nil
 }
 
-// completeParts makes objects of parts.
-func (s *Server) completeParts(ctx context.Context, b vitrine.Build, pending map[string][]vitrine.Part) error {
+// completeParts makes objects of the parts of the artifacts that a mark names. Of
+// an object that it does not name, nobody could tell that it lacks its end: parts
+// that came after the mark, as signed requests let them, are removed.
+func (s *Server) completeParts(ctx context.Context, b vitrine.Build, mark *vitrine.Mark, pending map[string][]vitrine.Part) error {
+	named := make(map[string]bool)
+	for _, p := range mark.Partial {
+		named[p.Path] = true
+	}
 	for path, parts := range pending {
 		u := upload{build: b, path: path, key: vitrine.ArtifactKey(b.UUID, path)}
+		if !named[path] {
+			if err := s.Bucket.Abort(ctx, u.key); err != nil {
+				return fromStore(err)
+			}
+			continue
+		}
 		err := s.Bucket.Complete(ctx, u.key, parts, u.options(sizeOf(parts), [32]byte{}))
 		if errors.Is(err, fs.ErrExist) {
 			err = s.Bucket.Abort(ctx, u.key) // it has come whole beside
@@ -354,7 +397,7 @@ func beginning(parts []vitrine.Part) []vitrine.Part {
 }
 
 // whatIsThere describes the objects of a build that is given up, and those that
-// are to be made of its parts.
+// are to be made of its parts. Whole is what this process acknowledged.
 func (s *Server) whatIsThere(ctx context.Context, b vitrine.Build, pending map[string][]vitrine.Part) (*vitrine.Mark, error) {
 	there := make(map[string]bool)
 	mark := &vitrine.Mark{Version: vitrine.RecordVersion, UUID: b.UUID, Time: time.Now().UTC().Truncate(time.Second)}
@@ -370,7 +413,7 @@ func (s *Server) whatIsThere(ctx context.Context, b vitrine.Build, pending map[s
 			continue // not by a server: nobody is shown it
 		}
 		there[k.Path] = true
-		mark.Partial = append(mark.Partial, vitrine.PartialArtifact{Path: k.Path, Size: o.Size, Whole: s.uploads.isWhole(b.UUID, k.Path)})
+		mark.Partial = append(mark.Partial, vitrine.PartialArtifact{Path: k.Path, Size: o.Size, Whole: s.uploads.storedAs(b.UUID, k.Path).size == o.Size})
 	}
 	for _, path := range slices.Sorted(maps.Keys(pending)) {
 		if !there[path] && len(mark.Partial) < vitrine.MaxArtifacts {
@@ -380,37 +423,49 @@ func (s *Server) whatIsThere(ctx context.Context, b vitrine.Build, pending map[s
 	return mark, nil
 }
 
-// isWhole reports whether this process acknowledged an artifact to its publisher.
-func (u *uploads) isWhole(uuid, path string) bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	b := u.builds[uuid]
-	return b != nil && b.artifacts[path] != nil && b.artifacts[path].stored.size > 0
-}
-
 // putMark stores the mark of a build, unless there is one, and returns the one that
 // is there.
-func (s *Server) putMark(ctx context.Context, b vitrine.Build, mark *vitrine.Mark) ([]byte, error) {
+func (s *Server) putMark(ctx context.Context, b vitrine.Build, mark *vitrine.Mark) (*vitrine.Mark, []byte, error) {
 	text, err := mark.Marshal()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	key := vitrine.MarkKey(vitrine.InterruptedKind, b.StartTime, b.UUID)
 	opts := storage.CreateOptions{Size: int64(len(text)), SHA256: sha256.Sum256(text), MediaType: "application/json"}
-	err = s.Bucket.Create(ctx, key, bytes.NewReader(text), opts)
+	err = s.Bucket.Create(ctx, markKey(b), bytes.NewReader(text), opts)
 	if errors.Is(err, fs.ErrExist) {
-		return s.read(ctx, key, vitrine.MaxMarkSize)
+		return s.readMark(ctx, b)
 	} else if err != nil {
-		return nil, fromStore(err)
+		return nil, nil, fromStore(err)
 	}
-	return text, nil
+	return mark, text, nil
+}
+
+func markKey(b vitrine.Build) string {
+	return vitrine.MarkKey(vitrine.InterruptedKind, b.StartTime, b.UUID)
+}
+
+// readMark reads the mark of an interrupted build.
+func (s *Server) readMark(ctx context.Context, b vitrine.Build) (*vitrine.Mark, []byte, error) {
+	text, err := s.read(ctx, markKey(b), vitrine.MaxMarkSize)
+	if err != nil {
+		return nil, nil, err
+	}
+	mark, err := vitrine.ParseMark(text)
+	if err == nil && mark.UUID != b.UUID {
+		err = fmt.Errorf("%w: it is that of build %s", vitrine.ErrMark, mark.UUID)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", markKey(b), err)
+	}
+	return mark, text, nil
 }
 
 // takeBack makes an interrupted build one that runs, as its publisher has begun it
-// again: the mark goes, and so does what it names but for artifacts that had been
-// acknowledged. The mark goes last, so that a crash in between is made up for.
-func (s *Server) takeBack(ctx context.Context, record *vitrine.Record) error {
-	b, _, err := s.Index.Build(ctx, record.UUID)
+// again: the mark goes, and so do all parts, and what the mark names but for
+// artifacts that had been acknowledged. The mark goes last, so that a crash in
+// between is made up for.
+func (s *Server) takeBack(c echo.Context, record *vitrine.Record) error {
+	b, _, err := s.Index.Build(c.Request().Context(), record.UUID)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && b.State == vitrine.Finished {
 		return nil
 	} else if err != nil {
@@ -422,35 +477,61 @@ func (s *Server) takeBack(ctx context.Context, record *vitrine.Record) error {
 	s.interrupting.Lock()
 	defer s.interrupting.Unlock()
 	// The publisher may hang up now; what is begun is finished.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request().Context()), takeBackTimeout)
 	defer cancel()
-	key := vitrine.MarkKey(vitrine.InterruptedKind, record.StartTime, record.UUID)
-	text, err := s.read(ctx, key, vitrine.MaxMarkSize)
-	var mark *vitrine.Mark
-	switch {
-	case errors.Is(err, fs.ErrNotExist): // a crash, or a failure, came before it was stored
-		mark, err = s.whatIsThere(ctx, b, nil)
-	case err == nil:
-		mark, err = vitrine.ParseMark(text)
-	}
-	if err != nil {
+	http.NewResponseController(c.Response()).SetWriteDeadline(time.Now().Add(takeBackTimeout + requestTimeout))
+	if ended, err := s.hasEnded(ctx, b); ended || err != nil {
 		return err
 	}
-	for _, p := range mark.Partial {
-		if p.Whole {
-			continue
-		}
-		if err := s.Bucket.Delete(ctx, vitrine.ArtifactKey(record.UUID, p.Path)); err != nil {
+	mark, _, err := s.readMark(ctx, b)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		// Another server took it back, or a failure came before the mark: then
+		// nothing was made of parts, and what is there is the publisher's.
+	case err != nil:
+		return err
+	default:
+		if err := s.removePartial(ctx, mark); err != nil {
 			return fromStore(err)
 		}
-	}
-	if err := s.Bucket.Delete(ctx, key); err != nil {
-		return fromStore(err)
+		if err := s.Bucket.Delete(ctx, markKey(b)); err != nil {
+			return fromStore(err)
+		}
 	}
 	if err := s.Index.Unmark(ctx, vitrine.InterruptedKind, record.UUID); err != nil {
 		return err
 	}
 	s.Log.Info("interrupted build goes on", "build", record.UUID, "job", record.JobName)
+	return nil
+}
+
+// removePartial removes the artifacts that a mark names and that are not whole, and
+// all parts of its build.
+func (s *Server) removePartial(ctx context.Context, mark *vitrine.Mark) error {
+	var pending []string
+	for u, err := range s.Bucket.Uploads(ctx, vitrine.ArtifactKey(mark.UUID, "")) {
+		if err != nil {
+			return err
+		}
+		pending = append(pending, u.Key)
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(deletesAtOnce)
+	for _, key := range pending {
+		group.Go(func() error { return s.Bucket.Abort(ctx, key) })
+	}
+	whole := make(map[string]bool)
+	for _, p := range mark.Partial {
+		if p.Whole {
+			whole[p.Path] = true
+			continue
+		}
+		group.Go(func() error { return s.Bucket.Delete(ctx, vitrine.ArtifactKey(mark.UUID, p.Path)) })
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	s.uploads.forgetPartial(mark.UUID, whole)
 	return nil
 }
 

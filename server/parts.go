@@ -46,7 +46,7 @@ func (s *Server) signParts(c echo.Context) error {
 		return err
 	}
 	want := stored{request.Size, request.SHA256}
-	published, err := u.isPublished(want)
+	published, err := s.isPublished(ctx, u, want)
 	if err != nil {
 		return err
 	}
@@ -80,16 +80,10 @@ func (s *Server) signParts(c echo.Context) error {
 // isStored reports whether this process saw that very artifact stored, and the
 // store has it still: what a store loses must be sent again.
 func (s *Server) isStored(ctx context.Context, u upload, want stored) (bool, error) {
-	if want.sha256 == "" || !s.uploads.has(u.build.UUID, u.path, want) {
+	if want.sha256 == "" || s.uploads.storedAs(u.build.UUID, u.path) != want {
 		return false, nil
 	}
-	object, err := s.Bucket.Stat(ctx, u.key)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	} else if err != nil {
-		return false, fromStore(err)
-	}
-	return object.Size == want.size, nil
+	return s.isThere(ctx, u.key, want.size)
 }
 
 // checkParts checks what a publisher says of some parts of an artifact.
@@ -188,7 +182,7 @@ func (s *Server) completeArtifact(c echo.Context, u upload) error {
 		return refuse(http.StatusUnprocessableEntity, "%s: %v", u.path, err)
 	}
 	want := stored{request.Size, request.SHA256}
-	if published, err := u.isPublished(want); err != nil {
+	if published, err := s.isPublished(c.Request().Context(), u, want); err != nil {
 		return err
 	} else if published {
 		return c.NoContent(http.StatusCreated)

@@ -78,7 +78,7 @@ func (s *Server) beginBuild(c echo.Context) error {
 	if err := s.takeUUID(ctx, record, request.SignedRecord); err != nil {
 		return err
 	}
-	if err := s.takeBack(ctx, record); err != nil {
+	if err := s.takeBack(c, record); err != nil {
 		return err
 	}
 	s.words.begun(record.UUID)
@@ -347,7 +347,8 @@ func (s *Server) checkArtifacts(ctx context.Context, record *vitrine.Record) err
 // checkObject checks one object's presence and size, and its hash too, unless
 // this process has seen it stored. With signed requests the store has checked
 // the hash of each part, and no bytes pass by here: readers check that of the
-// whole against the record.
+// whole against the record. But a record that contradicts what was seen is not
+// believed.
 func (s *Server) checkObject(ctx context.Context, uuid string, a vitrine.Artifact) error {
 	key := vitrine.ArtifactKey(uuid, a.Path)
 	object, err := s.Bucket.Stat(ctx, key)
@@ -360,10 +361,11 @@ func (s *Server) checkObject(ctx context.Context, uuid string, a vitrine.Artifac
 	if object.Size != a.Size {
 		return otherBytes
 	}
-	if s.uploads.has(uuid, a.Path, stored{a.Size, a.SHA256}) {
+	seen := s.uploads.storedAs(uuid, a.Path)
+	if seen == (stored{a.Size, a.SHA256}) {
 		return nil
 	}
-	if err := s.checkStored(ctx, key, a.Path); err != nil || s.signer != nil {
+	if err := s.checkStored(ctx, key, a.Path); err != nil || s.signer != nil && seen.sha256 == "" {
 		return err
 	}
 	r, err := s.Bucket.Open(ctx, key)

@@ -37,10 +37,12 @@ type buildUploads struct {
 }
 
 type artifactUpload struct {
-	bytes  int64
-	parts  map[int]int64 // sizes by number, until it is complete
-	stored stored        // what this process saw stored
+	parts   map[int]int64 // sizes by number, until it is complete
+	claimed int64         // the sum of them
+	stored  stored        // what this process saw stored
 }
+
+func (a *artifactUpload) bytes() int64 { return max(a.claimed, a.stored.size) }
 
 // stored describes an object. An empty hash is not known.
 type stored struct {
@@ -65,15 +67,15 @@ func (u *uploads) claim(build vitrine.Build, path string, parts ...vitrine.Part)
 		a = &artifactUpload{}
 		b.artifacts[path] = a
 	}
-	var more int64
-	newParts := 0
+	claimed, newParts := a.claimed, 0
 	for _, p := range parts {
 		size, again := a.parts[p.Number]
 		if !again {
 			newParts++
 		}
-		more += max(p.Size-size, 0)
+		claimed += max(p.Size-size, 0)
 	}
+	more := max(claimed, a.stored.size) - a.bytes() // what is stored may come again
 	switch {
 	case b.bytes+more > u.maxBuild:
 		return refuse(http.StatusRequestEntityTooLarge, "build %s has brought %d bytes, and %d more are too many: this server takes %d of one build", build.UUID, b.bytes, more, u.maxBuild)
@@ -88,7 +90,7 @@ func (u *uploads) claim(build vitrine.Build, path string, parts ...vitrine.Part)
 	for _, p := range parts {
 		a.parts[p.Number] = max(p.Size, a.parts[p.Number])
 	}
-	a.bytes += more
+	a.claimed = claimed
 	b.bytes += more
 	b.openParts += newParts
 	return nil
@@ -136,16 +138,36 @@ func (u *uploads) done(uuid, path string, s stored) {
 	}
 	a := b.artifacts[path]
 	b.openParts -= len(a.parts)
-	b.bytes += s.size - a.bytes
-	*a = artifactUpload{bytes: s.size, stored: s}
+	b.bytes += s.size - a.bytes()
+	*a = artifactUpload{stored: s}
 }
 
-// has reports whether this process saw that very object stored.
-func (u *uploads) has(uuid, path string, s stored) bool {
+// storedAs is what this process saw stored of an artifact; zero, if nothing.
+func (u *uploads) storedAs(uuid, path string) stored {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if b := u.builds[uuid]; b != nil && b.artifacts[path] != nil {
+		return b.artifacts[path].stored
+	}
+	return stored{}
+}
+
+// forgetPartial gives back what a build claimed for all artifacts but those that
+// are whole.
+func (u *uploads) forgetPartial(uuid string, whole map[string]bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	b := u.builds[uuid]
-	return b != nil && b.artifacts[path] != nil && b.artifacts[path].stored == s
+	if b == nil {
+		return
+	}
+	for path, a := range b.artifacts {
+		if !whole[path] {
+			b.openParts -= len(a.parts)
+			b.bytes -= a.bytes()
+			delete(b.artifacts, path)
+		}
+	}
 }
 
 func (u *uploads) forget(uuid string) {

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"mime"
 	"net/http"
 	"strings"
@@ -51,17 +52,29 @@ func (s *Server) uploadOf(c echo.Context, path string) (upload, error) {
 }
 
 // isPublished reports whether the record of a published build names that very
-// artifact. To such a build nothing else can be added.
-func (u upload) isPublished(want stored) (bool, error) {
+// artifact, and the store has it: what a store lost may be sent again. To such a
+// build nothing else can be added.
+func (s *Server) isPublished(ctx context.Context, u upload, want stored) (bool, error) {
 	if u.build.State != vitrine.Finished {
 		return false, nil
 	}
 	for _, a := range u.build.Artifacts {
 		if a.Path == u.path && (stored{a.Size, a.SHA256}) == want {
-			return true, nil
+			return s.isThere(ctx, u.key, want.size)
 		}
 	}
 	return false, refuse(http.StatusConflict, "build %s is published: nothing can be added to it", u.build.UUID)
+}
+
+// isThere reports whether the store has an object of that size.
+func (s *Server) isThere(ctx context.Context, key string, size int64) (bool, error) {
+	object, err := s.Bucket.Stat(ctx, key)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	} else if err != nil {
+		return false, fromStore(err)
+	}
+	return object.Size == size, nil
 }
 
 func (u upload) isSealed() bool { return strings.HasSuffix(u.path, vitrine.SealedRawSuffix) }
@@ -94,7 +107,7 @@ func (s *Server) putArtifact(c echo.Context) error {
 		return err
 	}
 	want := stored{r.ContentLength, hex.EncodeToString(digest[:])}
-	if published, err := u.isPublished(want); err != nil {
+	if published, err := s.isPublished(ctx, u, want); err != nil {
 		return err
 	} else if published {
 		return c.NoContent(http.StatusCreated)
