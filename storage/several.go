@@ -88,7 +88,7 @@ func OpenSeveral(ctx context.Context, rawURLs []string) (Bucket, error) {
 // fs.ErrNotExist, and a listing ends in an [ErrIncomplete] after all that the
 // others have.
 func Several(ctx context.Context, stores ...Store) Bucket {
-	s := &several{recent: make(map[string]int)}
+	s := &several{recent: make(map[string]home)}
 	signs := true
 	for _, st := range stores {
 		s.stores = append(s.stores, &member{Store: st})
@@ -116,7 +116,22 @@ type several struct {
 	first sync.Mutex
 
 	mu               sync.Mutex
-	recent, previous map[string]int // the store that a build is in, by uuid
+	recent, previous map[string]home // by uuid
+}
+
+// A home is the store that a build is in.
+type home struct {
+	store int
+	// signature is all that is there of the build, if it is not nil. That tells
+	// nobody of a build: with it, another store may still take the build.
+	signature *signature
+}
+
+// A signature is that of a started.json which is not stored yet.
+type signature struct {
+	key  string
+	text []byte
+	opts CreateOptions
 }
 
 // A member is one of several stores, and how it did of late.
@@ -214,43 +229,50 @@ func (m *member) refusedLately() bool {
 // order is that in which stores are asked: the one that has the build, then as
 // they were given.
 func (s *several) order(uuid string) []int {
-	home, known := s.recall(uuid)
+	h, known := s.recall(uuid)
 	var list []int
 	if known {
-		list = append(list, home)
+		list = append(list, h.store)
 	}
 	for i := range s.stores {
-		if !known || i != home {
+		if !known || i != h.store {
 			list = append(list, i)
 		}
 	}
 	return list
 }
 
-func (s *several) recall(uuid string) (int, bool) {
+func (s *several) recall(uuid string) (home, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i, ok := s.recent[uuid]
+	h, ok := s.recent[uuid]
 	if !ok {
-		if i, ok = s.previous[uuid]; ok {
-			s.keep(uuid, i)
+		if h, ok = s.previous[uuid]; ok {
+			s.keep(uuid, h)
 		}
 	}
-	return i, ok
+	return h, ok
 }
 
-func (s *several) remember(uuid string, i int) {
+// found remembers a store that has something of a build.
+func (s *several) found(uuid string, i int) {
+	if h, known := s.recall(uuid); !known || h.store != i {
+		s.remember(uuid, home{store: i})
+	}
+}
+
+func (s *several) remember(uuid string, h home) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.keep(uuid, i)
+	s.keep(uuid, h)
 }
 
 // keep remembers a build's store. s.mu is held.
-func (s *several) keep(uuid string, i int) {
+func (s *several) keep(uuid string, h home) {
 	if len(s.recent) >= maxHomes {
-		s.recent, s.previous = make(map[string]int), s.recent
+		s.recent, s.previous = make(map[string]home), s.recent
 	}
-	s.recent[uuid] = i
+	s.recent[uuid] = h
 }
 
 // find calls f with one store after the other, until one has what is looked for.
@@ -265,7 +287,7 @@ func (s *several) find(ctx context.Context, key string, f func(Bucket) error) (i
 		err := s.stores[i].read(ctx, f)
 		switch {
 		case err == nil:
-			s.remember(k.UUID, i)
+			s.found(k.UUID, i)
 			return i, nil
 		case ctx.Err() != nil:
 			return 0, err
@@ -324,7 +346,8 @@ func (s *several) Locate(ctx context.Context, key string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	i, known := s.recall(k.UUID)
+	h, known := s.recall(k.UUID)
+	i := h.store
 	if !known {
 		i, err = s.find(ctx, key, func(b Bucket) error {
 			_, err := b.Stat(ctx, key)

@@ -179,6 +179,39 @@ func TestSeveralKeepsBuildsWhole(t *testing.T) {
 	})
 }
 
+// A store that stops when it has taken no more of a build than a signature keeps
+// nobody from beginning it in the next.
+func TestSeveralStopsAtTheSignature(t *testing.T) {
+	started := vitrine.StartedKey(start, uuid)
+	for _, again := range []bool{false, true} { // whether the signature is sent once more
+		one, two := &patient{Bucket: storage.NewMemory()}, &patient{Bucket: storage.NewMemory()}
+		b := several(t, one, two)
+		put := func(key string) {
+			t.Helper()
+			if err := create(t.Context(), b, key, "body of "+key); err != nil {
+				t.Fatal(err)
+			}
+		}
+		put(vitrine.SignatureKey(started))
+		one.down = storage.ErrUnavailable
+		if again {
+			put(vitrine.SignatureKey(started))
+		}
+		put(started)
+		if got := keys(t, two.Bucket); !slices.Equal(got, []string{started, vitrine.SignatureKey(started)}) {
+			t.Errorf("the next store has %q", got)
+		}
+		// It stays there when the first is back, also for who knows nothing yet.
+		one.down = nil
+		put(key)
+		b = several(t, one, two)
+		put(vitrine.RecordKey(start, uuid))
+		if got := keys(t, one.Bucket); !slices.Equal(got, []string{vitrine.SignatureKey(started)}) {
+			t.Errorf("the first store has %q", got)
+		}
+	}
+}
+
 // What is not an answer about the store ends the search for one.
 func TestSeveralAnswers(t *testing.T) {
 	one, two := &patient{Bucket: storage.NewMemory()}, &patient{Bucket: storage.NewMemory()}

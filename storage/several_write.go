@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -17,7 +18,15 @@ func (s *several) Create(ctx context.Context, key string, body io.Reader, opts C
 	if err := checkSize(opts); err != nil {
 		return fmt.Errorf("create object %s: %w", key, err)
 	}
-	return s.write(ctx, key, body, func(b Bucket, body io.Reader) error { return b.Create(ctx, key, body, opts) })
+	var only *signature
+	if k, err := vitrine.ParseKey(key); err == nil && k.Kind == vitrine.StartedSignatureKind && opts.Size <= vitrine.MaxSignatureSize {
+		text, err := io.ReadAll(newBodyReader(ctx, body, opts))
+		if err != nil {
+			return fmt.Errorf("create object %s: %w", key, err)
+		}
+		body, only = bytes.NewReader(text), &signature{key, text, opts}
+	}
+	return s.write(ctx, key, only, body, func(b Bucket, body io.Reader) error { return b.Create(ctx, key, body, opts) })
 }
 
 // PutPart is [Writer.PutPart].
@@ -25,7 +34,7 @@ func (s *several) PutPart(ctx context.Context, key string, part vitrine.Part, bo
 	if _, err := partOptions(key, part); err != nil {
 		return err
 	}
-	return s.write(ctx, key, body, func(b Bucket, body io.Reader) error { return b.PutPart(ctx, key, part, body) })
+	return s.write(ctx, key, nil, body, func(b Bucket, body io.Reader) error { return b.PutPart(ctx, key, part, body) })
 }
 
 // Complete is [Writer.Complete], in the store that has the parts.
@@ -57,18 +66,23 @@ func (s *several) home(ctx context.Context, key string) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	if i, known := s.recall(k.UUID); known {
-		return i, nil
+	if h, known := s.recall(k.UUID); known {
+		return h.store, nil
 	}
 	prefix := vitrine.ArtifactsPrefix + k.UUID + "/"
 	if k.Kind != vitrine.ArtifactKind {
 		prefix = vitrine.DayPrefix(k.Day) + k.UUID + "/"
 	}
 	var failed error
+	begun := -1 // a store that has nothing but the signature of a started.json
 	for i, m := range s.stores {
 		found := false
 		err := m.read(ctx, func(b Bucket) error {
-			for _, err := range b.List(ctx, prefix) {
+			for o, err := range b.List(ctx, prefix) {
+				if o.Key == vitrine.SignatureKey(vitrine.StartedKey(k.Day, k.UUID)) { // the last of a build's keys
+					begun = i
+					return nil
+				}
 				found = err == nil
 				return err
 			}
@@ -82,7 +96,7 @@ func (s *several) home(ctx context.Context, key string) (int, error) {
 		})
 		switch {
 		case found:
-			s.remember(k.UUID, i)
+			s.found(k.UUID, i)
 			return i, nil
 		case ctx.Err() != nil:
 			return -1, err
@@ -90,39 +104,52 @@ func (s *several) home(ctx context.Context, key string) (int, error) {
 			failed = err
 		}
 	}
+	if begun >= 0 {
+		return begun, nil
+	}
 	return -1, unknown(failed)
 }
 
 // write calls put with the store that has the build, or else with one after the
-// other until one takes what it is given.
-func (s *several) write(ctx context.Context, key string, body io.Reader, put func(b Bucket, body io.Reader) error) error {
+// other until one takes what it is given. Where all that was stored of a build is
+// the signature of its started.json, the next store gets that first. If put stores
+// such a signature, it is only.
+func (s *several) write(ctx context.Context, key string, only *signature, body io.Reader, put func(b Bucket, body io.Reader) error) error {
 	k, err := vitrine.ParseKey(key)
 	if err != nil {
 		return err
 	}
-	if i, known := s.recall(k.UUID); known {
-		return s.stores[i].write(ctx, func(b Bucket) error { return put(b, body) })
+	if h, known := s.recall(k.UUID); known && h.signature == nil {
+		return s.stores[h.store].write(ctx, func(b Bucket) error { return put(b, body) })
 	}
 	s.first.Lock()
 	defer s.first.Unlock()
 	// What a store that is not available may have of it shows up later: the
 	// index knows what to make of two builds of one uuid.
-	i, err := s.home(ctx, key)
+	at, err := s.home(ctx, key)
 	if ctx.Err() != nil {
 		return err
 	}
-	if i >= 0 {
-		return s.stores[i].write(ctx, func(b Bucket) error { return put(b, body) })
+	h, known := s.recall(k.UUID)
+	if at >= 0 && h.signature == nil && (known || only == nil) {
+		return s.stores[at].write(ctx, func(b Bucket) error { return put(b, body) })
 	}
 	again := &rewinder{body: body}
 	var errs []error
-	for _, i := range s.offers() {
+	for _, i := range s.offers(at) {
 		if !again.rewind() {
 			break
 		}
-		err := s.stores[i].write(ctx, func(b Bucket) error { return put(b, again.reader()) })
+		err := s.stores[i].write(ctx, func(b Bucket) error {
+			if sig := h.signature; sig != nil && i != at && only == nil {
+				if err := b.Create(ctx, sig.key, bytes.NewReader(sig.text), sig.opts); err != nil {
+					return err
+				}
+			}
+			return put(b, again.reader())
+		})
 		if err == nil {
-			s.remember(k.UUID, i)
+			s.remember(k.UUID, home{i, only})
 			return nil
 		}
 		errs = append(errs, err)
@@ -133,11 +160,14 @@ func (s *several) write(ctx context.Context, key string, body io.Reader, put fun
 	return errors.Join(errs...)
 }
 
-// offers is the order in which stores are offered a build.
-func (s *several) offers() []int {
+// offers is the order in which stores are offered a build: the one where it began
+// first, if one is given.
+func (s *several) offers(at int) []int {
 	var first, last []int
 	for i, m := range s.stores {
-		if m.refusedLately() {
+		if i == at {
+			first = slices.Insert(first, 0, i)
+		} else if m.refusedLately() {
 			last = append(last, i)
 		} else {
 			first = append(first, i)
@@ -191,8 +221,8 @@ func (s severalSigner) SignPart(ctx context.Context, key string, part vitrine.Pa
 		return r, err
 	}
 	if i < 0 {
-		i = s.offers()[0]
-		s.remember(strings.Split(key, "/")[1], i) // its other parts go there too
+		i = s.offers(-1)[0]
+		s.found(strings.Split(key, "/")[1], i) // its other parts go there too
 	}
 	err = s.sign(ctx, i, func(b Signer) error {
 		r, err = b.SignPart(ctx, key, part, until)

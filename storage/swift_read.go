@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"net/http"
+	"net/url"
+	"path"
 	"strconv"
 	"strings"
 )
@@ -64,6 +67,8 @@ type swiftBody struct {
 	body  io.ReadCloser // nil after Close
 	left  int64         // bytes that body should still give
 	tries int           // that gave no bytes, one after the other
+	broke int64         // where it broke off last
+	stuck int           // how often it broke off there again
 	read  int64         // bytes in all
 	err   error
 }
@@ -83,6 +88,12 @@ func (b *swiftBody) open() error {
 		call.header["If-Match"] = b.etag
 	}
 	resp, err := b.s.do(b.ctx, call)
+	var answer *swiftError
+	if errors.As(err, &answer) && answer.status == http.StatusConflict {
+		// It can't give out a segment: one that is not as its manifest says, or one
+		// that is out of reach.
+		return cmp.Or(b.s.damage(b.ctx, b.key, b.at), fmt.Errorf("%w: %w", ErrUnavailable, err))
+	}
 	if err != nil {
 		return err
 	}
@@ -151,13 +162,77 @@ func (b *swiftBody) again(broken error) error {
 	if broken == io.EOF {
 		broken = io.ErrUnexpectedEOF
 	}
+	if b.tries > 0 && b.at == b.broke {
+		b.stuck++
+	} else {
+		b.broke, b.stuck = b.at, 0
+	}
 	b.tries++
 	if b.etag == "" || b.tries > swiftTries+int(b.read>>23) || errors.Is(broken, errStalled) {
 		return fmt.Errorf("object %s, after byte %d: %w", b.key, b.at, broken)
 	}
-	if err := b.open(); err != nil {
+	if b.stuck == 1 {
+		if err := b.s.damage(b.ctx, b.key, b.at); err != nil {
+			b.body = http.NoBody
+			return fmt.Errorf("object %s: %w", b.key, err)
+		}
+	}
+	if err := b.open(); errors.As(err, new(*damagedError)) {
+		b.body = http.NoBody
+		return fmt.Errorf("object %s: %w", b.key, err)
+	} else if err != nil {
 		b.body = http.NoBody
 		return fmt.Errorf("object %s, after byte %d: %w: %w", b.key, b.at, broken, err)
+	}
+	return nil
+}
+
+// A damagedError says that a stored object is no longer what was stored, and what
+// of it. It is an [ErrIntegrity].
+type damagedError struct{ segment, wrong string }
+
+func (e *damagedError) Error() string { return "segment " + e.segment + " is " + e.wrong }
+
+// Is maps it to the error of this package.
+func (e *damagedError) Is(target error) bool { return target == ErrIntegrity }
+
+// damage tells whether the segment of a large object that has the byte at an
+// offset is lost, or another than the manifest says. The store does not: it breaks
+// off there, or answers 409, as for one that is out of reach for now. It is nil
+// also for what can't be told, and for objects that are not large.
+func (s *Swift) damage(ctx context.Context, key string, at int64) error {
+	resp, err := s.do(ctx, swiftCall{method: http.MethodGet, target: s.path(key), query: url.Values{"multipart-manifest": {"get"}}})
+	if err != nil {
+		return nil
+	}
+	defer resp.Body.Close()
+	var segments []struct {
+		Name, Hash string
+		Bytes      int64
+	}
+	if !strings.EqualFold(resp.Header.Get("X-Static-Large-Object"), "true") || readJSON(resp.Body, &segments) != nil {
+		return nil
+	}
+	for _, segment := range segments {
+		if segment.Bytes < 0 || at >= segment.Bytes {
+			at -= max(segment.Bytes, 0)
+			continue
+		}
+		name, ok := strings.CutPrefix(segment.Name, s.path(""))
+		if !ok || !strings.HasPrefix(name, segmentsPrefix+key+"/") {
+			return nil
+		}
+		h, err := s.head(ctx, name, true)
+		switch short := path.Base(name); {
+		case errors.Is(err, fs.ErrNotExist):
+			return &damagedError{short, "lost in the store"}
+		case err != nil:
+		case h.Size != segment.Bytes:
+			return &damagedError{short, fmt.Sprintf("damaged in the store: %d bytes, want %d", h.Size, segment.Bytes)}
+		case segment.Hash != "" && h.etag != segment.Hash:
+			return &damagedError{short, fmt.Sprintf("damaged in the store: MD5 is %.32q, want %.32q", h.etag, segment.Hash)}
+		}
+		return nil
 	}
 	return nil
 }

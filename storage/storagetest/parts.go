@@ -217,8 +217,8 @@ func completesAtOnce(t *testing.T, b storage.Bucket) {
 	one, two := bigPart("1"), []byte("two")
 	for round := range 4 {
 		parts := []vitrine.Part{putPart(t, b, key, 1, one), putPart(t, b, key, 2, two)}
-		for i, err := range race(4, func(i int) error {
-			time.Sleep(time.Duration(i*round) * 4 * time.Millisecond)
+		for i, err := range race(8, func(i int) error {
+			time.Sleep(time.Duration(i*round) * 2 * time.Millisecond)
 			return b.Complete(t.Context(), key, parts, joined(one, two))
 		}) {
 			if err != nil {
