@@ -102,6 +102,10 @@ func TestSwiftBrokenBody(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			var tries atomic.Int64
 			s := badSwift(t, func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Query().Has("multipart-manifest") { // it is no manifest
+					io.WriteString(w, body)
+					return
+				}
 				try := tries.Add(1)
 				w.Header().Set("ETag", test.etag(try))
 				off := 0
@@ -138,6 +142,74 @@ func TestSwiftBrokenBody(t *testing.T) {
 			}
 			if n := tries.Load(); n > 2*swiftTries {
 				t.Errorf("%d requests", n)
+			}
+		})
+	}
+}
+
+// A large object of which a segment is lost or another is found out, also in its
+// middle. One that is out of reach is not blamed, nor what a manifest says of
+// others' objects.
+func TestSwiftDamage(t *testing.T) {
+	const body = "0123456789"
+	segment := func(n string) string { return "/c/p/segments/" + swiftKey + "/UNIQUE/" + n }
+	manifest := fmt.Sprintf(`[{"name":%q,"hash":"a","bytes":5},{"name":%q,"hash":"b","bytes":5}]`, segment("00001"), segment("00002"))
+	answer := func(status, size int, etag string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", fmt.Sprint(size))
+			w.Header().Set("ETag", etag)
+			w.Header().Set("X-Timestamp", "1795294800.00000")
+			w.WriteHeader(status)
+		}
+	}
+	good := answer(200, 5, "b")
+	for _, test := range []struct {
+		name     string
+		manifest string
+		second   http.HandlerFunc // the answer to HEAD of the second segment
+		from     int64
+		is       error
+		want     string
+	}{
+		{"lost", manifest, answer(404, 0, ""), 5, ErrIntegrity, "segment 00002 is lost in the store"},
+		{"lost, and found out on the way", manifest, answer(404, 0, ""), 0, ErrIntegrity, "segment 00002 is lost in the store"},
+		{"of another size", manifest, answer(200, 4, "b"), 7, ErrIntegrity, "segment 00002 is damaged in the store: 4 bytes, want 5"},
+		{"another", manifest, answer(200, 5, "x"), 0, ErrIntegrity, `segment 00002 is damaged in the store: MD5 is "x", want "b"`},
+		{"out of reach", manifest, answer(503, 0, ""), 5, ErrUnavailable, "409"},
+		{"out of reach on the way", manifest, answer(503, 0, ""), 0, ErrUnavailable, "after byte 5"},
+		{"as it should be", manifest, good, 5, ErrUnavailable, "409"},
+		{"not told", "<html>", answer(404, 0, ""), 5, ErrUnavailable, "409"},
+		{"of no size", strings.ReplaceAll(manifest, "5}", "-5}"), answer(404, 0, ""), 5, ErrUnavailable, "409"},
+		{"another's", strings.ReplaceAll(manifest, swiftKey, "other"), answer(404, 0, ""), 5, ErrUnavailable, "409"},
+		{"beyond the end", strings.ReplaceAll(manifest, `"bytes":5`, `"bytes":1`), answer(404, 0, ""), 5, ErrUnavailable, "409"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := badSwift(t, func(w http.ResponseWriter, r *http.Request) {
+				switch {
+				case r.URL.Query().Has("multipart-manifest"):
+					w.Header().Set("X-Static-Large-Object", "True")
+					io.WriteString(w, test.manifest)
+				case r.Method == http.MethodHead && strings.HasSuffix(r.URL.Path, segment("00002")):
+					test.second(w, r)
+				case r.Method == http.MethodHead:
+					t.Errorf("HEAD %s", r.URL.Path)
+				case r.Header.Get("Range") != "":
+					w.WriteHeader(http.StatusConflict)
+				default:
+					w.Header().Set("ETag", "e")
+					w.Header().Set("Content-Length", "10")
+					io.WriteString(w, body[:5])
+					w.(http.Flusher).Flush()
+					panic(http.ErrAbortHandler)
+				}
+			})
+			r, err := s.OpenRange(t.Context(), swiftKey, test.from, -1)
+			if err == nil {
+				_, err = io.ReadAll(r)
+				r.Close()
+			}
+			if !errors.Is(err, test.is) || errors.Is(err, ErrIntegrity) != (test.is == ErrIntegrity) || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error %v, want %q", err, test.want)
 			}
 		})
 	}

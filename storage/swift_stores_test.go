@@ -175,6 +175,63 @@ func TestSwiftLargeObject(t *testing.T) {
 	c.want(t, 0)
 }
 
+// What the store has lost of a large object, or has otherwise, is told wherever a
+// read comes upon it.
+func TestSwiftDamagedSegment(t *testing.T) {
+	b, c := openSwift(t)
+	body := swiftBody(20 * mebibyte)
+	read := func(off int64) (int, error) {
+		r, err := b.OpenRange(t.Context(), key, off, -1)
+		if err != nil {
+			return 0, err
+		}
+		defer r.Close()
+		got, err := io.ReadAll(r)
+		return len(got), err
+	}
+	for _, test := range []struct {
+		segment string
+		replace string // the bytes that are there then; empty: none
+		from    int64  // is the first that can't be read
+		says    string
+	}{
+		{"/00001", "", 0, "segment 00001 is lost in the store"},
+		{"/00002", "", 8 * mebibyte, "segment 00002 is lost in the store"},
+		{"/00002", "other", 8 * mebibyte, "segment 00002 is damaged in the store: 5 bytes, want 8388608"},
+		{"/00003", strings.Repeat("x", 4*mebibyte), 16 * mebibyte, "segment 00003 is damaged in the store: MD5"},
+	} {
+		if err := b.Create(t.Context(), key, strings.NewReader(body), swiftOptions(body)); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range c.names(t) {
+			if !strings.HasSuffix(name, test.segment) {
+				continue
+			}
+			err := c.ObjectDelete(t.Context(), c.container, c.prefix+name)
+			if err == nil && test.replace != "" {
+				err = c.ObjectPutString(t.Context(), c.container, c.prefix+name, test.replace, "")
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, off := range []int64{0, test.from, test.from + 9} {
+			n, err := read(off)
+			if !errors.Is(err, storage.ErrIntegrity) || !strings.Contains(err.Error(), test.says) || int64(n) > max(0, test.from-off) {
+				t.Errorf("%q from %d: %d bytes, %v", test.says, off, n, err)
+			}
+		}
+		if end := int64(19 * mebibyte); test.from < 16*mebibyte {
+			if n, err := read(end); n != mebibyte || err != nil {
+				t.Errorf("%q: what is whole of it: %d bytes, %v", test.says, n, err)
+			}
+		}
+		if err := b.Delete(t.Context(), key); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // Writers of large objects in several processes: the winner's segments stay alone.
 func TestSwiftLargeObjectRace(t *testing.T) {
 	_, c := openSwift(t)
