@@ -1,11 +1,13 @@
 package vitrine
 
 import (
+	"bytes"
 	"crypto/md5"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 )
 
 const (
@@ -26,8 +28,15 @@ type Part struct {
 
 // NewPart describes the part that consists of b.
 func NewPart(number int, b []byte) Part {
-	sha, sum := sha256.Sum256(b), md5.Sum(b)
-	return Part{Number: number, Size: int64(len(b)), SHA256: hex.EncodeToString(sha[:]), MD5: hex.EncodeToString(sum[:])}
+	part, _ := ReadPart(number, bytes.NewReader(b))
+	return part
+}
+
+// ReadPart describes the part that consists of what r has.
+func ReadPart(number int, r io.Reader) (Part, error) {
+	sha, sum := sha256.New(), md5.New()
+	n, err := io.Copy(io.MultiWriter(sha, sum), r)
+	return Part{Number: number, Size: n, SHA256: hex.EncodeToString(sha.Sum(nil)), MD5: hex.EncodeToString(sum.Sum(nil))}, err
 }
 
 // Check reports what is wrong with a part that comes from outside.

@@ -53,8 +53,9 @@ func New(server, tenant string) (*Client, error) {
 	}
 	u.Path = strings.TrimSuffix(u.Path, "/")
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	// A commit may have the server read back all it stored.
-	transport.ResponseHeaderTimeout = 5 * time.Minute
+	// A commit may have the server read back all it stored, and making an object of
+	// its parts may take a store the ten minutes that the server gives it.
+	transport.ResponseHeaderTimeout = 11 * time.Minute
 	transport.MaxIdleConnsPerHost = 16
 	// Transparent decompression would hide what was sent.
 	transport.DisableCompression = true

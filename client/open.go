@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"vitrine"
+	"vitrine/storage"
 )
 
 // Open opens the object at key as the server serves it, or the store that it
@@ -53,7 +54,9 @@ func (b *resumingBody) Read(p []byte) (int, error) {
 	}
 	b.reopens++
 	again, openErr := b.reopen(b.off)
-	if openErr != nil {
+	if errors.Is(openErr, storage.ErrIntegrity) {
+		return n, openErr // this is why it broke off
+	} else if openErr != nil {
 		return n, errors.Join(err, openErr)
 	}
 	b.ReadCloser.Close()

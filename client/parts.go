@@ -3,13 +3,11 @@ package client
 import (
 	"bytes"
 	"context"
-	"crypto/md5"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"net/http"
 	"strconv"
@@ -38,7 +36,7 @@ func (p *Publisher) PutPart(ctx context.Context, key string, part vitrine.Part, 
 	if !ok {
 		return fmt.Errorf("part %d of %s: the body can't be sent again after a failure", part.Number, key)
 	}
-	if p.isDirect(k.UUID) {
+	if up := p.build(k.UUID); up != nil && up.direct {
 		err = p.sendPart(ctx, k, vitrine.PartsRequest{Parts: []vitrine.Part{part}}, seeker)
 	} else {
 		sha, _ := hex.DecodeString(part.SHA256)
@@ -85,10 +83,22 @@ func artifactKey(key string) (vitrine.Key, error) {
 // errStored says that the server has the artifact already.
 var errStored = errors.New("stored already")
 
-// sendParts sends an artifact to the store, several parts at once, and has the
-// server complete it. It reads the body twice, once to hash it: the hash of each
-// part is part of its request.
+// sendParts sends an artifact to the store, and has the server complete it. Where
+// the build was begun again meanwhile, the server may have given up the parts that
+// it had: then all are sent once more.
 func (p *Publisher) sendParts(ctx context.Context, k vitrine.Key, body io.ReadSeeker, opts storage.CreateOptions) error {
+	begun := p.build(k.UUID)
+	err := p.sendPartsOnce(ctx, k, body, opts)
+	var status *StatusError
+	if errors.As(err, &status) && status.Problem.Status == http.StatusUnprocessableEntity && p.build(k.UUID) != begun {
+		err = p.sendPartsOnce(ctx, k, body, opts)
+	}
+	return err
+}
+
+// sendPartsOnce sends several parts at once. It reads the body twice, once to hash it: the hash of each
+// part is part of its request.
+func (p *Publisher) sendPartsOnce(ctx context.Context, k vitrine.Key, body io.ReadSeeker, opts storage.CreateOptions) error {
 	all := vitrine.PartsRequest{Size: opts.Size, SHA256: hex.EncodeToString(opts.SHA256[:])}
 	source, sent := newSource(body)
 	whole := sha256.New()
@@ -97,7 +107,10 @@ func (p *Publisher) sendParts(ctx context.Context, k vitrine.Key, body io.ReadSe
 	size := vitrine.PartSize(opts.Size)
 	for off := int64(0); off < opts.Size && ctxParts.Err() == nil; off += size {
 		section := io.NewSectionReader(source, off, min(size, opts.Size-off))
-		part, err := hashPart(len(all.Parts)+1, section, whole)
+		part, err := vitrine.ReadPart(len(all.Parts)+1, io.TeeReader(section, whole))
+		if err == nil && part.Size != section.Size() {
+			err = fmt.Errorf("%w: the body ends in part %d", storage.ErrIntegrity, part.Number)
+		}
 		if err != nil {
 			return errors.Join(err, group.Wait())
 		}
@@ -156,16 +169,6 @@ func (s *seekingReaderAt) ReadAt(b []byte, off int64) (int, error) {
 		err = io.EOF
 	}
 	return n, err
-}
-
-// hashPart describes the part that r holds, and hashes it into whole too.
-func hashPart(number int, r *io.SectionReader, whole hash.Hash) (vitrine.Part, error) {
-	sha, sum := sha256.New(), md5.New()
-	n, err := io.Copy(io.MultiWriter(whole, sha, sum), r)
-	if err == nil && n != r.Size() {
-		err = fmt.Errorf("%w: the body ends in part %d", storage.ErrIntegrity, number)
-	}
-	return vitrine.Part{Number: number, Size: n, SHA256: hex.EncodeToString(sha.Sum(nil)), MD5: hex.EncodeToString(sum.Sum(nil))}, err
 }
 
 // sendPart sends the one part that what names to the store. Each try has a signed

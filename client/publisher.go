@@ -33,7 +33,8 @@ type Publisher struct {
 	builds     map[string]*upload // by uuid
 }
 
-// An upload is a build that the server has let begin.
+// An upload is a build that the server has let begin. It never changes: a build
+// that begins again is another one.
 type upload struct {
 	request vitrine.SignedRecord
 	token   string
@@ -115,7 +116,7 @@ func (p *Publisher) putArtifact(ctx context.Context, key string, k vitrine.Key, 
 		return fmt.Errorf("create %s: the body can't be sent again after a failure", key)
 	}
 	var err error
-	if opts.Size > 0 && p.isDirect(k.UUID) { // nothing has no parts
+	if up := p.build(k.UUID); opts.Size > 0 && up != nil && up.direct { // nothing has no parts
 		err = p.sendParts(ctx, k, seeker, opts)
 	} else {
 		header := http.Header{
@@ -131,11 +132,11 @@ func (p *Publisher) putArtifact(ctx context.Context, key string, k vitrine.Key, 
 	return nil
 }
 
-// isDirect reports whether the store takes the parts of a build that has begun.
-func (p *Publisher) isDirect(uuid string) bool {
+// build returns a build as it was last let begin; nil if it was not.
+func (p *Publisher) build(uuid string) *upload {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.builds[uuid] != nil && p.builds[uuid].direct
+	return p.builds[uuid]
 }
 
 // put sends a request with a token of the build, and reads nothing of its answer.

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"vitrine"
+	"vitrine/storage"
 )
 
 // The pauses between tries double from the first to the longest.
@@ -29,10 +30,12 @@ const (
 var ErrRefused = errors.New("the server refused")
 
 // A StatusError is an answer of the server that is no success. It matches
-// [fs.ErrNotExist], [fs.ErrExist] or [ErrRefused] where the status says so.
+// [fs.ErrNotExist], [fs.ErrExist], [ErrRefused] or, of what was to be read,
+// [storage.ErrIntegrity] where the status says so.
 type StatusError struct {
 	Problem    vitrine.Problem
 	RetryAfter time.Duration
+	reading    bool
 }
 
 func (e *StatusError) Error() string {
@@ -51,6 +54,8 @@ func (e *StatusError) Is(target error) bool {
 		return target == fs.ErrExist
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return target == ErrRefused
+	case http.StatusUnprocessableEntity: // what the server found in its store
+		return target == storage.ErrIntegrity && e.reading
 	}
 	return false
 }
@@ -277,7 +282,7 @@ func (l *loan) end() {
 }
 
 func statusError(resp *http.Response) error {
-	e := &StatusError{}
+	e := &StatusError{reading: resp.Request.Method == http.MethodGet}
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 	if json.Unmarshal(text, &e.Problem) != nil || e.Problem.Title == "" {
 		e.Problem = vitrine.Problem{Title: http.StatusText(resp.StatusCode)}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"vitrine"
+	"vitrine/storage"
 )
 
 const (
@@ -76,8 +77,11 @@ func storeAnswer(at *url.URL, resp *http.Response) error {
 
 func (e *storeError) Error() string {
 	said := fmt.Sprintf("%s, where the server sent us, answered %d %s%s", e.host, e.number, e.status, e.code)
-	if e.number == http.StatusUnauthorized || e.number == http.StatusForbidden {
+	switch {
+	case e.number == http.StatusUnauthorized || e.number == http.StatusForbidden:
 		said += ": the server's credentials for it, or the clock of one of the two, may be wrong"
+	case e.damaged():
+		said += ": a part of it is lost or damaged there, or out of reach"
 	}
 	return said
 }
@@ -85,8 +89,18 @@ func (e *storeError) Error() string {
 // Is maps the status to the error that it stands for. That the store refuses a
 // signed request is the server's fault, so never [ErrRefused].
 func (e *storeError) Is(target error) bool {
-	return target == fs.ErrNotExist && !e.upload && (e.number == http.StatusNotFound || e.number == http.StatusGone)
+	switch target {
+	case fs.ErrNotExist:
+		return !e.upload && (e.number == http.StatusNotFound || e.number == http.StatusGone)
+	case storage.ErrIntegrity:
+		return e.damaged()
+	}
+	return false
 }
+
+// damaged reports whether the store can't give out what it has: so Swift says that
+// it does not find a segment of a large object as its manifest has it.
+func (e *storeError) damaged() bool { return !e.upload && e.number == http.StatusConflict }
 
 // temporary reports whether the same may succeed later. Of uploads everything
 // may, with another signed request: also what a bad line has damaged.

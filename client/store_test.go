@@ -165,6 +165,8 @@ func TestRedirects(t *testing.T) {
 			http.Redirect(w, r, "/loop?X-Amz-Signature=s", http.StatusFound)
 		case "/gone":
 			w.WriteHeader(404)
+		case "/damaged":
+			w.WriteHeader(409)
 		case "/denied":
 			w.WriteHeader(403)
 			io.WriteString(w, "<Code>AccessDenied</Code><X>X-Amz-Signature=s</X>")
@@ -181,6 +183,7 @@ func TestRedirects(t *testing.T) {
 		{store.URL + "/on?X-Amz-Signature=s", "", nil},
 		{store.URL + "/loop?X-Amz-Signature=s", "elsewhere", nil},
 		{store.URL + "/gone?X-Amz-Signature=s", "404", fs.ErrNotExist},
+		{store.URL + "/damaged?X-Amz-Signature=s", "lost or damaged there", storage.ErrIntegrity},
 		{store.URL + "/denied?X-Amz-Signature=s", "403 Forbidden AccessDenied", nil},
 		{"file:///etc/passwd?X-Amz-Signature=s", "no http", nil},
 		{"http://u:p@127.0.0.1:1/?X-Amz-Signature=s", "no http", nil},
@@ -225,10 +228,12 @@ type directStore struct {
 	store  *httptest.Server
 	alter  func(*vitrine.PartsGrant)
 	refuse atomic.Int32 // the status that the next part is answered
+	forget atomic.Bool  // give up the build, and its parts, when the next signed request is asked for
 
 	mu       sync.Mutex
 	parts    map[string][]byte // by number, as they came last
 	asked    int               // requests for signed requests
+	lose     bool              // all parts, before they are completed
 	complete *vitrine.PartsRequest
 }
 
@@ -254,11 +259,25 @@ func (d *directStore) serve(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Content-Type") != vitrine.PartsMediaType {
 			d.t.Errorf("an artifact came as %s", r.Header.Get("Content-Type"))
 		}
+		if d.lose {
+			clear(d.parts)
+		}
+		for _, p := range q.Parts {
+			if d.parts[fmt.Sprintf("/%d", p.Number)] == nil {
+				w.WriteHeader(http.StatusUnprocessableEntity)
+				return
+			}
+		}
 		d.complete = &q
 		w.WriteHeader(http.StatusCreated)
 		return
 	}
 	d.asked++
+	if len(d.parts) > 0 && d.forget.Swap(false) {
+		clear(d.parts)
+		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
 	g := vitrine.PartsGrant{Expires: time.Now().Add(time.Minute)}
 	for _, p := range q.Parts {
 		g.Requests = append(g.Requests, vitrine.PartRequest{
@@ -341,6 +360,25 @@ func TestDirectUpload(t *testing.T) {
 		}
 		if err := p.Create(context.Background(), key, bytes.NewReader(all[:len(all)-9]), optionsOf(all)); !errors.Is(err, storage.ErrIntegrity) || d.complete != nil {
 			t.Errorf("a body that is too short: %v", err)
+		}
+	})
+	t.Run("after a build was begun again all parts are sent again", func(t *testing.T) {
+		d, p := newDirectStore(t, 10*time.Second)
+		d.forget.Store(true)
+		large := make([]byte, 6*vitrine.MinPartSize) // more parts than are sent at once
+		if err := p.Create(context.Background(), key, bytes.NewReader(large), optionsOf(large)); err != nil {
+			t.Fatal(err)
+		}
+		if d.forget.Load() || len(d.parts) != 6 || d.asked != 6+1+6 {
+			t.Errorf("%d parts are there, asked for a signed request %d times", len(d.parts), d.asked)
+		}
+	})
+	t.Run("parts that are lost are not sent again for ever", func(t *testing.T) {
+		d, p := newDirectStore(t, 10*time.Second)
+		d.lose = true
+		var status *client.StatusError
+		if err := p.Create(context.Background(), key, bytes.NewReader(all), optionsOf(all)); !errors.As(err, &status) || status.Problem.Status != 422 || d.asked != 3 {
+			t.Errorf("error %v, asked for a signed request %d times", err, d.asked)
 		}
 	})
 	t.Run("what is stored is not sent", func(t *testing.T) {

@@ -202,8 +202,7 @@ func (b *Build) signFinal(o Outcome) error {
 // Close ends what goes on in the background and gives the build free for
 // another process. Unless it is published it stays in the spool.
 func (b *Build) Close() error {
-	b.upload.cancel()
-	b.upload.wg.Wait()
+	b.upload.close()
 	return b.folder.close()
 }
 

@@ -1,11 +1,7 @@
 package publish
 
 import (
-	"bytes"
 	"context"
-	"crypto/md5"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -24,19 +20,12 @@ import (
 const (
 	// sendEvery is the default of Options.SendEvery.
 	sendEvery = 30 * time.Second
-	// beatAfter is how long the store hears nothing of a build, at the most, before
-	// it is told that the build goes on.
-	beatAfter = time.Minute
 	// liveTimeout bounds one attempt to send what is new.
 	liveTimeout = 10 * time.Minute
 	// endWithin is how long parts that are on their way may take when the file is
 	// whole. What they do not make in time is sent once more.
 	endWithin = 3 * time.Second
 )
-
-// forgottenAfter is less than the time after which a server gives up a build that
-// it hears nothing of, and with it the parts that it had. A variable for tests.
-var forgottenAfter = 4 * time.Minute
 
 // A live artifact is sent in parts while it is written, so that what is there of
 // it is stored should the runner go away without a word. Whatever goes wrong with
@@ -56,21 +45,18 @@ type live struct {
 	fullAt atomic.Int64 // the size of the file with which the next part is full
 
 	// Of run alone, and then of complete.
-	parts []vitrine.Part // those that are full and stored
-	off   int64          // where they end
-	tail  int64          // bytes beyond them that are stored
-	err   error          // of the last attempt
-
-	mu        sync.Mutex
-	heard     time.Time // when the store last took something
-	forgotten bool      // the parts are to be sent again
+	parts  []vitrine.Part // those that are full and stored
+	off    int64          // where they end
+	tail   int64          // bytes beyond them that are stored
+	lapses int            // of the upload, when the first of them was sent
+	err    error          // of the last attempt
 }
 
 // newLive begins to send an artifact that is being written.
 func (u *uploader) newLive(w *artifactWriter, flush func() (int64, error)) *live {
 	l := &live{
 		upload: u, artifact: w, flush: flush, key: vitrine.ArtifactKey(u.started.record.UUID, w.record.Path),
-		wake: make(chan struct{}, 1), heard: time.Now(),
+		wake: make(chan struct{}, 1),
 	}
 	l.fullAt.Store(vitrine.GrowingPartSize(1))
 	ctx, cancel := context.WithCancel(u.ctx)
@@ -81,7 +67,6 @@ func (u *uploader) newLive(w *artifactWriter, flush func() (int64, error)) *live
 	u.live[l.key] = l
 	u.mu.Unlock()
 	l.sends.Go(func() { l.run(ctx) })
-	l.sends.Go(func() { l.beats(ctx) })
 	u.wg.Go(l.sends.Wait)
 	return l
 }
@@ -145,12 +130,12 @@ func (l *live) send(ctx context.Context, ticked bool) error {
 		return err
 	}
 	if l.err != nil { // flushing takes space: not before the store answers again
-		if err := l.beat(ctx); err != nil {
+		if err := l.upload.beat(ctx); err != nil {
 			return err
 		}
 	}
-	if l.takeForgotten() {
-		l.parts, l.off, l.tail = nil, 0, 0
+	if n := l.upload.lapsed(); n != l.lapses {
+		l.parts, l.off, l.tail, l.lapses = nil, 0, 0, n
 		l.fullAt.Store(l.nextSize())
 	}
 	size := l.artifact.stored.Load()
@@ -211,7 +196,10 @@ func (l *live) nextSize() int64 { return vitrine.GrowingPartSize(len(l.parts) + 
 
 // put sends a part.
 func (l *live) put(ctx context.Context, number int, r *io.SectionReader) (vitrine.Part, error) {
-	part, err := describePart(number, r)
+	part, err := vitrine.ReadPart(number, r)
+	if err == nil && part.Size != r.Size() {
+		err = io.ErrUnexpectedEOF
+	}
 	if err != nil {
 		return part, fmt.Errorf("spool: %w", err)
 	}
@@ -221,81 +209,14 @@ func (l *live) put(ctx context.Context, number int, r *io.SectionReader) (vitrin
 	if err := l.upload.writer.PutPart(ctx, l.key, part, r); err != nil {
 		return part, err
 	}
-	if l.hear() {
+	l.upload.hear()
+	if l.upload.lapsed() != l.lapses {
 		return part, errForgotten
 	}
 	return part, nil
 }
 
 var errForgotten = errors.New("the store may have given the build up meanwhile: its parts are sent again")
-
-// hear notes that the store took something, and reports whether it took nothing
-// for so long before that the parts are to be sent again from the first.
-func (l *live) hear() (forgotten bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.forgotten = l.forgotten || time.Since(l.heard) >= forgottenAfter
-	l.heard = time.Now()
-	return l.forgotten
-}
-
-func (l *live) takeForgotten() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	forgotten := l.forgotten
-	l.forgotten = false
-	return forgotten
-}
-
-// beats tells the store now and then that the build goes on, if it hears nothing
-// else; also while a part is on its way for long.
-func (l *live) beats(ctx context.Context) {
-	after := min(2*l.upload.every, beatAfter)
-	tick := time.NewTicker(after)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-l.ending:
-			return
-		case <-tick.C:
-		}
-		l.mu.Lock()
-		silent := time.Since(l.heard)
-		l.mu.Unlock()
-		if silent >= after {
-			attempt, cancel := context.WithTimeout(ctx, liveTimeout)
-			l.beat(attempt) // if it fails, there is the next tick
-			cancel()
-		}
-	}
-}
-
-// describePart reads a part to describe it.
-func describePart(number int, r *io.SectionReader) (vitrine.Part, error) {
-	sha, sum := sha256.New(), md5.New()
-	n, err := io.Copy(io.MultiWriter(sha, sum), r)
-	if err == nil && n != r.Size() {
-		err = io.ErrUnexpectedEOF
-	}
-	return vitrine.Part{Number: number, Size: n, SHA256: hex.EncodeToString(sha.Sum(nil)), MD5: hex.EncodeToString(sum.Sum(nil))}, err
-}
-
-// beat tells the store that the build goes on: a server whose publisher begins a
-// build that it knows hears of it by that, and nothing else changes.
-func (l *live) beat(ctx context.Context) error {
-	if err := l.upload.begin(ctx); err != nil {
-		return err
-	}
-	s := l.upload.started
-	key := vitrine.StartedKey(s.record.StartTime, s.record.UUID)
-	err := l.upload.writer.Create(ctx, key, bytes.NewReader(s.text), optionsOf(s.text, "application/json"))
-	if err == nil {
-		l.hear()
-	}
-	return err
-}
 
 // complete makes the stored object of the parts, the last of which it sends, once
 // the file is whole. If it can't, the file is to be sent as any other.

@@ -308,6 +308,70 @@ func TestLiveHeartbeat(t *testing.T) {
 	w.bucketOnly(b, log, canary)
 }
 
+// A heldStore is in no hurry to take artifacts and final records, but at once what
+// tells it that a build goes on.
+type heldStore struct {
+	*watched
+	artifacts, final chan struct{} // closed when it takes them
+}
+
+func (h *heldStore) Create(ctx context.Context, key string, body io.Reader, opts storage.CreateOptions) error {
+	k, err := vitrine.ParseKey(key)
+	if err != nil {
+		return err
+	}
+	if k.Kind == vitrine.ArtifactKind {
+		<-h.artifacts
+	} else if k.Kind == vitrine.RecordKind {
+		<-h.final
+	}
+	return h.watched.Create(ctx, key, body, opts)
+}
+
+// The store hears of a build that has no artifact that grows too: while files wait
+// to be added, and while they are on their way for long. It hears no more when the
+// build is about to be published.
+func TestHeartbeat(t *testing.T) {
+	w := newWorld(t)
+	to := &heldStore{&watched{Bucket: w.bucket}, make(chan struct{}), make(chan struct{})}
+	o := w.options(liveUUID)
+	o.Writer, o.SendEvery = to, 5*time.Millisecond
+	b, err := Start(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	more := func(when string) {
+		t.Helper()
+		n := to.count("started")
+		wait(t, "a word is sent "+when, func() bool { return to.count("started") > n+3 })
+	}
+	more("before there is a file")
+	files := map[string]string{"a.log": canary}
+	if err := b.Add(t.Context(), w.plan(w.workspace(files))); err != nil {
+		t.Fatal(err)
+	}
+	finished := make(chan error)
+	go func() { finished <- b.Finish(t.Context(), Outcome{Result: vitrine.Success}) }()
+	more("while a file is on its way")
+	close(to.artifacts)
+	key := vitrine.SignatureKey(vitrine.RecordKey(w.started, liveUUID))
+	wait(t, "the final record is sent", func() bool {
+		_, err := w.bucket.Stat(t.Context(), key)
+		return err == nil
+	})
+	n := to.count("started")
+	time.Sleep(50 * time.Millisecond)
+	if again := to.count("started"); again != n {
+		t.Errorf("the build was begun %d times while it was published", again-n)
+	}
+	close(to.final)
+	if err := <-finished; err != nil {
+		t.Fatal(err)
+	}
+	w.check(liveUUID, files)
+}
+
 // After a silence in which the store may have given up the build, and the parts it
 // had, all are sent again.
 func TestLiveAfterSilence(t *testing.T) {

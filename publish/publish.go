@@ -137,10 +137,7 @@ func Start(ctx context.Context, o Options) (_ *Build, err error) {
 			return nil, err
 		}
 	}
-	b.upload = newUploader(ctx, o.Writer, b.folder, b.started, b.meter)
-	if o.SendEvery > 0 {
-		b.upload.every = o.SendEvery
-	}
+	b.upload = newUploader(ctx, o.Writer, b.folder, b.started, b.meter, max(o.SendEvery, 0))
 	return b, nil
 }
 

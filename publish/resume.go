@@ -58,8 +58,8 @@ func Resume(ctx context.Context, spool, uuid string, open func(*vitrine.Record) 
 	if err != nil {
 		return nil, err
 	}
-	u := newUploader(ctx, w, f, started, m)
-	defer u.cancel()
+	u := newUploader(ctx, w, f, started, m, 0)
+	defer u.close()
 	if err := u.finish(ctx, final); err != nil {
 		return nil, &KeptError{UUID: uuid, Dir: f.dir, Signed: true, Err: err}
 	}

@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -64,26 +65,43 @@ type uploader struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 	begun  chan struct{} // closed when started.json was sent, or could not be
+	hush   func()        // ends the beats, and returns when there are none any more
 
-	mu   sync.Mutex
-	sent map[string]bool  // by key
-	live map[string]*live // by key, artifacts that are sent while they grow
-	err  error            // the first of the background; nothing is tried after it
+	mu     sync.Mutex
+	sent   map[string]bool  // by key
+	live   map[string]*live // by key, artifacts that are sent while they grow
+	err    error            // the first of the background; nothing is tried after it
+	heard  time.Time        // when the store last took something
+	lapses int              // see lapsed
 }
 
-// newUploader begins to send a build in the background.
-func newUploader(ctx context.Context, w storage.Writer, f *folder, started *signedRecord, m *meter) *uploader {
+// newUploader begins to send a build in the background. every may be zero.
+func newUploader(ctx context.Context, w storage.Writer, f *folder, started *signedRecord, m *meter, every time.Duration) *uploader {
 	u := &uploader{
-		writer: w, folder: f, started: started, meter: m, every: sendEvery,
+		writer: w, folder: f, started: started, meter: m, every: cmp.Or(every, sendEvery),
 		slots: make(chan struct{}, uploadsAtOnce),
-		begun: make(chan struct{}), sent: make(map[string]bool), live: make(map[string]*live),
+		begun: make(chan struct{}), sent: make(map[string]bool), live: make(map[string]*live), heard: time.Now(),
 	}
 	u.ctx, u.cancel = context.WithCancel(ctx)
+	beatCtx, cancel := context.WithCancel(ctx)
+	var beating sync.WaitGroup
+	beating.Go(func() { u.beats(beatCtx) })
+	u.hush = func() {
+		cancel()
+		beating.Wait()
+	}
 	u.wg.Go(func() {
 		defer close(u.begun)
 		u.note(u.begin(u.ctx))
 	})
 	return u
+}
+
+// close ends all that goes on.
+func (u *uploader) close() {
+	u.cancel()
+	u.hush()
+	u.wg.Wait()
 }
 
 // note keeps the first error of the background.
@@ -138,11 +156,12 @@ func (u *uploader) rest(ctx context.Context, final *signedRecord) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
+	u.hush() // who is published begins no more
 	return u.signed(ctx, vitrine.RecordKey(final.record.StartTime, final.record.UUID), final)
 }
 
 func (u *uploader) begin(ctx context.Context) error {
-	return u.signed(ctx, vitrine.StartedKey(u.started.record.StartTime, u.started.record.UUID), u.started)
+	return u.signed(ctx, u.startedKey(), u.started)
 }
 
 // signed sends a signature and then its record.
@@ -216,6 +235,7 @@ func (u *uploader) object(ctx context.Context, key, file string, opts storage.Cr
 	if progress != nil {
 		progress.add(func(t *Totals) { t.SentFiles++ })
 	}
+	u.hear()
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.sent[key] = true
