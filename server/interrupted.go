@@ -212,10 +212,7 @@ func (s *Server) interruptUnheard(ctx context.Context) error {
 			case vitrine.Interrupted:
 				err = s.finishInterrupting(ctx, b)
 			case vitrine.Lost:
-				var growing bool
-				if growing, err = s.grewSince(ctx, b.UUID, quiet); err == nil && !growing {
-					err = s.interrupt(ctx, b, quiet)
-				}
+				err = s.interrupt(ctx, b, quiet)
 			}
 			if err != nil {
 				failed = append(failed, fmt.Errorf("build %s: %w", b.UUID, err))
@@ -275,8 +272,11 @@ func (s *Server) hasEnded(ctx context.Context, b vitrine.Build) (bool, error) {
 // as the store can tell.
 func (s *Server) grewSince(ctx context.Context, uuid string, since time.Time) (bool, error) {
 	for u, err := range s.Bucket.Uploads(ctx, vitrine.ArtifactKey(uuid, "")) {
-		if err != nil || u.ModTime.After(since) {
-			return err == nil, err
+		if err != nil {
+			return false, fromStore(err)
+		}
+		if u.ModTime.After(since) {
+			return true, nil
 		}
 	}
 	return false, nil
@@ -288,6 +288,10 @@ func (s *Server) interrupt(ctx context.Context, b vitrine.Build, since time.Time
 	s.interrupting.Lock()
 	defer s.interrupting.Unlock()
 	if ended, err := s.hasEnded(ctx, b); ended || err != nil {
+		return err
+	}
+	// Its parts may go by another server, or by signed requests.
+	if growing, err := s.grewSince(ctx, b.UUID, since); growing || err != nil {
 		return err
 	}
 	if !s.words.giveUp(b.UUID, since) {

@@ -91,6 +91,26 @@ func TestGoesOnElsewhere(t *testing.T) {
 	s.putConsole(token, r, half+" the rest")
 }
 
+// A server that hears no more of a build does not give it up while its parts go by
+// another server.
+func TestGrowsElsewhere(t *testing.T) {
+	t.Parallel()
+	s := newServing(t)
+	deaf := *s
+	deaf.start(func(c *server.Config) { c.InterruptedAfter = silence })
+	deaf.serve()
+	time.Sleep(silence / 2) // it has looked at the bucket
+	r := s.started(nil)
+	deaf.begin(r)
+	token := s.begin(r)
+	for end := time.Now().Add(5 * silence); time.Now().Before(end); time.Sleep(silence / 6) {
+		s.putPart(token, r.UUID, console, "1", half)
+	}
+	deaf.want(200, `"state":"running"`, "GET", api+"/"+r.UUID, nil, nil)
+	s.gone(vitrine.MarkKey(vitrine.InterruptedKind, r.StartTime, r.UUID))
+	s.putConsole(token, r, half+" the rest")
+}
+
 // A part that a signed request brings after the build was given up does not get in
 // the way of the artifact when its publisher comes back.
 func TestLatePart(t *testing.T) {
@@ -133,7 +153,11 @@ func TestLatePart(t *testing.T) {
 // has begun again, that the parts it had sent are gone.
 func TestPartsGone(t *testing.T) {
 	t.Parallel()
-	s := newSiteOn(t, newFakeStore(t), func(c *server.Config) { c.Direct, c.InterruptedAfter = true, silence })
+	testPartsGone(t, newFakeStore(t))
+}
+
+func testPartsGone(t *testing.T, b storage.Bucket) {
+	s := newSiteOn(t, b, func(c *server.Config) { c.Direct, c.InterruptedAfter = true, silence })
 	s.serve()
 	r := s.started(nil)
 	token, body := s.begin(r), []byte(sealedBody)
