@@ -49,6 +49,17 @@ func (r *bodyReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// readWhole fills b with all of a bodyReader.
+func readWhole(body io.Reader, b []byte) error {
+	if _, err := io.ReadFull(body, b); err != nil {
+		return err
+	}
+	if _, err := io.ReadFull(body, make([]byte, 1)); err != io.EOF {
+		return err
+	}
+	return nil
+}
+
 // A stream is an open object. Its reads end with the context.
 type stream struct {
 	ctx context.Context

@@ -7,56 +7,84 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"vitrine"
 )
 
 const (
-	maxAtOnce   = 4        // parts of one object that are sent at once
-	partsMemory = 32 << 20 // bytes that they may take in memory, unless one takes more
+	maxAtOnce    = 4         // parts of one object that are sent at once
+	partsMemory  = 32 << 20  // bytes that they may take in memory, unless one takes more
+	bufferMemory = 128 << 20 // bytes that the parts of all objects may take
 )
+
+// A bufferPool lends memory for parts, and never more than it has at once.
+type bufferPool struct {
+	free *semaphore.Weighted
+	most int64
+	used sync.Pool // of *[]byte
+}
+
+// partBuffers are those of the whole process. Whoever has one waits for no other,
+// so each comes back.
+var partBuffers = &bufferPool{free: semaphore.NewWeighted(bufferMemory), most: bufferMemory}
+
+// get waits for a buffer of size bytes. It is to be given back by put.
+func (p *bufferPool) get(ctx context.Context, size int64) ([]byte, error) {
+	if err := p.free.Acquire(ctx, min(size, p.most)); err != nil {
+		return nil, err
+	}
+	if b, ok := p.used.Get().(*[]byte); ok && int64(cap(*b)) >= size {
+		return (*b)[:size], nil
+	}
+	return make([]byte, size), nil
+}
+
+func (p *bufferPool) put(b []byte) {
+	p.used.Put(&b)
+	p.free.Release(min(int64(len(b)), p.most))
+}
 
 // sendParts cuts a body of size bytes into parts and calls put for each, several
 // at once. It returns when all are done: the parts in their order, or the first
 // error. A body that ends early, or has the wrong hash, is for its reader to say.
 func sendParts(ctx context.Context, body io.Reader, size int64, put func(ctx context.Context, part vitrine.Part, b []byte) error) ([]vitrine.Part, error) {
 	partSize := vitrine.PartSize(size)
-	atOnce := int(min(max(partsMemory/partSize, 1), maxAtOnce))
-	slots := make(chan []byte, atOnce) // each with the buffer of a part, once it was needed
-	for range atOnce {
-		slots <- nil
-	}
+	slots := make(chan struct{}, min(max(partsMemory/partSize, 1), maxAtOnce))
 	parts := make([]vitrine.Part, (size+partSize-1)/partSize)
 	group, ctx := errgroup.WithContext(ctx)
 	for i := 0; ; i++ {
-		var b []byte
 		select {
-		case b = <-slots:
+		case slots <- struct{}{}:
 		case <-ctx.Done():
 			return nil, cmp.Or(group.Wait(), ctx.Err())
 		}
-		if b == nil {
-			b = make([]byte, partSize)
+		b, err := partBuffers.get(ctx, partSize)
+		if err != nil {
+			return nil, cmp.Or(group.Wait(), err)
 		}
 		n, err := io.ReadFull(body, b)
 		// By identity: a body that broke off may say the same, wrapped.
 		ended := err == io.EOF || err == io.ErrUnexpectedEOF
 		if err != nil && !ended {
+			partBuffers.put(b)
 			group.Go(func() error { return err })
 			return nil, group.Wait()
 		}
-		if n > 0 && i < len(parts) { // more than size is for the body's reader to refuse
-			group.Go(func() error {
-				defer func() { slots <- b }()
-				parts[i] = vitrine.NewPart(i+1, b[:n])
-				if err := put(ctx, parts[i], b[:n]); err != nil {
-					return fmt.Errorf("part %d: %w", i+1, err)
-				}
+		group.Go(func() error {
+			defer func() { partBuffers.put(b); <-slots }()
+			if n == 0 || i >= len(parts) { // more than size is for the body's reader to refuse
 				return nil
-			})
-		}
+			}
+			parts[i] = vitrine.NewPart(i+1, b[:n])
+			if err := put(ctx, parts[i], b[:n]); err != nil {
+				return fmt.Errorf("part %d: %w", i+1, err)
+			}
+			return nil
+		})
 		if ended {
 			return parts, group.Wait()
 		}

@@ -33,6 +33,7 @@ type S3 struct {
 
 	// conditions says whether the store honours If-None-Match, once it is known.
 	conditions atomic.Int32
+	refused    atomic.Int64 // when it last said that it knows no such header, in Unix seconds
 
 	mu      sync.Mutex
 	uploads map[string]*s3Upload // by key; see hold
@@ -43,6 +44,10 @@ const (
 	conditionsHeld          // a write over an object was refused
 	conditionsMissing       // such a header is refused, or ignored
 )
+
+// conditionsTime is how long a refusal of such headers is believed: it may have
+// been that of something on the way, or of a store that is renewed since.
+const conditionsTime = 10 * time.Minute
 
 // s3Location is what a storage URL says.
 type s3Location struct {

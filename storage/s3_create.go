@@ -51,10 +51,7 @@ func (s *S3) Create(ctx context.Context, key string, body io.Reader, opts Create
 // createSmall stores a body that fits into memory with one request.
 func (s *S3) createSmall(ctx context.Context, key string, body io.Reader, opts CreateOptions) error {
 	b := make([]byte, opts.Size)
-	if _, err := io.ReadFull(body, b); err != nil && opts.Size > 0 {
-		return err
-	}
-	if _, err := io.ReadFull(body, make([]byte, 1)); err != io.EOF {
+	if err := readWhole(body, b); err != nil {
 		return err
 	}
 	if s.conditions.Load() != conditionsHeld {
@@ -84,8 +81,7 @@ func (s *S3) put(ctx context.Context, key string, b []byte, opts CreateOptions) 
 		ChecksumSHA256: s3Checksum(opts.SHA256[:]), IfNoneMatch: s.condition(),
 	}
 	out, err := s.client.PutObject(ctx, in, s3Payload(opts.SHA256))
-	if in.IfNoneMatch != nil && s3Lacks(err) {
-		s.conditions.Store(conditionsMissing)
+	if in.IfNoneMatch != nil && s.refusesConditions(err) {
 		return s.put(ctx, key, b, opts)
 	} else if err != nil {
 		return "", err
@@ -95,10 +91,24 @@ func (s *S3) put(ctx context.Context, key string, b []byte, opts CreateOptions) 
 
 // condition is that nothing is there, for stores that may know it.
 func (s *S3) condition() *string {
+	if refused := s.refused.Load(); refused != 0 && time.Since(time.Unix(refused, 0)) > conditionsTime && s.refused.CompareAndSwap(refused, 0) {
+		s.conditions.CompareAndSwap(conditionsMissing, conditionsUnknown)
+	}
 	if s.conditions.Load() == conditionsMissing {
 		return nil
 	}
 	return aws.String("*")
+}
+
+// refusesConditions reports whether a store says that it knows no conditions, and
+// takes note of it. No other answer says so: it may come from something between.
+func (s *S3) refusesConditions(err error) bool {
+	if s3Status(err) != 501 || s3Code(err) != "NotImplemented" {
+		return false
+	}
+	s.refused.Store(time.Now().Unix())
+	s.conditions.Store(conditionsMissing)
+	return true
 }
 
 // settle says how a write ended whose request ended with an object's ETag or err.

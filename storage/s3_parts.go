@@ -164,21 +164,28 @@ func (s *S3) Parts(ctx context.Context, key string) ([]vitrine.Part, error) {
 	return parts, nil
 }
 
-// Uploads is [Bucket.Uploads]. ModTime is when an upload began.
+// uploadYoung is how old an upload is before anybody asks when it last grew.
+const uploadYoung = time.Minute
+
+// Uploads is [Bucket.Uploads].
 func (s *S3) Uploads(ctx context.Context, prefix string) iter.Seq2[Upload, error] {
 	return func(yield func(Upload, error) bool) {
 		if err := ctx.Err(); err != nil {
 			yield(Upload{}, err)
 			return
 		}
-		found := make(map[string]time.Time) // a key may have several
+		found := make(map[string][]types.MultipartUpload) // a key may have several
 		err := s.listUploads(ctx, "", func(key string, u types.MultipartUpload) {
-			if began := aws.ToTime(u.Initiated).UTC(); strings.HasPrefix(key, prefix) && !began.Before(found[key]) {
-				found[key] = began
+			if strings.HasPrefix(key, prefix) {
+				found[key] = append(found[key], u)
 			}
 		})
-		for key, began := range found {
-			if err == nil && !yield(Upload{Key: key, ModTime: began}, nil) {
+		for key, uploads := range found {
+			if err != nil {
+				break
+			}
+			u := Upload{Key: key}
+			if u.ModTime, err = s.grew(ctx, key, uploads); err == nil && !yield(u, nil) {
 				return
 			}
 		}
@@ -186,6 +193,32 @@ func (s *S3) Uploads(ctx context.Context, prefix string) iter.Seq2[Upload, error
 			yield(Upload{}, err)
 		}
 	}
+}
+
+// grew is when the uploads of a key began, or got their newest part.
+func (s *S3) grew(ctx context.Context, key string, uploads []types.MultipartUpload) (time.Time, error) {
+	var newest time.Time
+	later := func(at *time.Time) {
+		if t := aws.ToTime(at).UTC(); t.After(newest) {
+			newest = t
+		}
+	}
+	for _, u := range uploads {
+		later(u.Initiated)
+	}
+	if time.Since(newest) < uploadYoung {
+		return newest, nil
+	}
+	for _, u := range uploads {
+		parts, err := s.listParts(ctx, key, *u.UploadId)
+		if err != nil {
+			return newest, err
+		}
+		for _, p := range parts {
+			later(p.LastModified)
+		}
+	}
+	return newest, nil
 }
 
 // Abort is [Bucket.Abort].

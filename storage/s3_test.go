@@ -136,6 +136,66 @@ func TestS3Conditions(t *testing.T) {
 	}
 }
 
+// Only a store's own word ends the use of conditions, and not for ever.
+func TestS3StrayRefusal(t *testing.T) {
+	for _, test := range []struct {
+		status int
+		code   string
+		want   int32
+	}{{405, "MethodNotAllowed", conditionsHeld}, {501, "XNotImplemented", conditionsHeld}, {501, "NotImplemented", conditionsMissing}} {
+		f := &fakeS3{conditions: conditionsHeld, before: failFirst(1, http.MethodPut, func(w http.ResponseWriter) { s3Fail(w, test.status, test.code, "") })}
+		s := openFake(t, f.ServeHTTP)
+		s.conditions.Store(conditionsHeld)
+		if err := s3Create(t.Context(), s, "hello"); (err == nil) != (test.want == conditionsMissing) {
+			t.Errorf("%d %s: Create: %v", test.status, test.code, err)
+		}
+		if got := s.conditions.Load(); got != test.want {
+			t.Errorf("%d %s: conditions are %d, want %d", test.status, test.code, got, test.want)
+		}
+		s.refused.CompareAndSwap(s.refused.Load(), time.Now().Add(-2*conditionsTime).Unix())
+		if s.condition() == nil {
+			t.Errorf("%d %s: conditions are not tried again", test.status, test.code)
+		}
+	}
+}
+
+// An upload is as young as its newest part, which is asked for only where it
+// began a while ago.
+func TestS3UploadsGrow(t *testing.T) {
+	began, grew := time.Now().Add(-30*time.Hour).UTC().Truncate(time.Second), time.Now().Add(-time.Hour).UTC().Truncate(time.Second)
+	young := vitrine.ArtifactKey(s3TestUUID, "young")
+	f := &fakeS3{before: func(w http.ResponseWriter, r *http.Request) bool {
+		q := r.URL.Query()
+		switch {
+		case q.Has("uploads"):
+			fmt.Fprintf(w, "<ListMultipartUploadsResult><Upload><Key>%s</Key><UploadId>old</UploadId><Initiated>%s</Initiated></Upload>"+
+				"<Upload><Key>%s</Key><UploadId>young</UploadId><Initiated>%s</Initiated></Upload></ListMultipartUploadsResult>",
+				s3TestKey, began.Format(time.RFC3339), young, time.Now().UTC().Format(time.RFC3339))
+		case q.Get("uploadId") == "old":
+			fmt.Fprintf(w, "<ListPartsResult><Part><PartNumber>1</PartNumber><LastModified>%s</LastModified></Part>"+
+				"<Part><PartNumber>2</PartNumber><LastModified>%s</LastModified></Part></ListPartsResult>",
+				grew.Format(time.RFC3339), began.Format(time.RFC3339))
+		default:
+			return false
+		}
+		return true
+	}}
+	s := openFake(t, f.ServeHTTP)
+	found := make(map[string]time.Time)
+	for u, err := range s.Uploads(t.Context(), "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		found[u.Key] = u.ModTime
+	}
+	if len(found) != 2 || !found[s3TestKey].Equal(grew) || time.Since(found[young]) > time.Minute {
+		t.Errorf("%v; the old one grew at %s", found, grew)
+	}
+	if n := len(f.requests); n != 2 {
+		t.Errorf("%d requests, want 2: %q", n, f.requests)
+	}
+}
+
 // Where there are no conditions a lost race is noticed, and so is a lost object.
 func TestS3LostRace(t *testing.T) {
 	f := &fakeS3{conditions: conditionsMissing}

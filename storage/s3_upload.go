@@ -68,8 +68,7 @@ func (s *S3) completeUpload(ctx context.Context, key, id string, stored []types.
 		}
 	}
 	out, err := s.client.CompleteMultipartUpload(ctx, in, s.patient)
-	if in.IfNoneMatch != nil && s3Lacks(err) {
-		s.conditions.Store(conditionsMissing)
+	if in.IfNoneMatch != nil && s.refusesConditions(err) {
 		return s.completeUpload(ctx, key, id, stored, opts, parts)
 	} else if err != nil {
 		return s.settle(ctx, key, opts, parts, "", err)

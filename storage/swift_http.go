@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -160,7 +161,9 @@ func (s *Swift) send(ctx context.Context, call swiftCall, storage *url.URL, toke
 	if size == 0 {
 		body = http.NoBody
 	} else {
-		body = &watchedSource{body, watch, max(call.wait, s.idle)}
+		source := &watchedSource{body: body, watch: watch, wait: max(call.wait, s.idle)}
+		defer source.end()
+		body = source
 	}
 	if call.wait > 0 && size == 0 {
 		watch.restart(call.wait)
@@ -228,14 +231,24 @@ type sourceError struct{ error }
 
 func (e *sourceError) Unwrap() error { return e.error }
 
-// A watchedSource is a body that is sent.
+// A watchedSource is a body that is sent. An answer may come before its end, and
+// the connection read on: so it is only lent, and then the next try's.
 type watchedSource struct {
-	body  io.Reader
 	watch *watch
 	wait  time.Duration // for the answer
+
+	mu   sync.Mutex
+	body io.Reader // nil when it was taken back
 }
 
+var errTakenBack = errors.New("the body was taken back")
+
 func (r *watchedSource) Read(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.body == nil {
+		return 0, errTakenBack
+	}
 	r.watch.pause() // the body's own slowness is not the store's
 	n, err := r.body.Read(p)
 	r.watch.restart(r.wait)
@@ -243,6 +256,13 @@ func (r *watchedSource) Read(p []byte) (int, error) {
 		err = &sourceError{err}
 	}
 	return n, err
+}
+
+// end takes the body back. It waits for a read that is under way.
+func (r *watchedSource) end() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.body = nil
 }
 
 // A watchedBody is a body that comes.

@@ -48,7 +48,12 @@ func (s *Swift) PutPart(ctx context.Context, key string, part vitrine.Part, body
 	}
 	call := swiftCall{header: partHeader(part)}
 	if part.Size <= partInMemory {
-		call.body, err = io.ReadAll(newBodyReader(ctx, body, opts))
+		b, full := partBuffers.get(ctx, part.Size)
+		if full != nil {
+			return full
+		}
+		defer partBuffers.put(b)
+		call.body, err = b, readWhole(newBodyReader(ctx, body, opts), b)
 	} else {
 		call.size, call.stream = part.Size, rereads(ctx, body, opts)
 	}

@@ -352,6 +352,26 @@ func TestSwiftStreamedPart(t *testing.T) {
 	}
 }
 
+// An answer that comes before the end of a body leaves that to the next try alone.
+func TestSwiftEarlyAnswer(t *testing.T) {
+	body := bytes.Repeat([]byte("x"), partInMemory+1)
+	var puts atomic.Int64
+	s := badSwift(t, func(w http.ResponseWriter, r *http.Request) {
+		if puts.Add(1) <= 3 {
+			io.CopyN(io.Discard, r.Body, 1<<20)
+			w.WriteHeader(503)
+			w.(http.Flusher).Flush()
+			time.Sleep(3 * time.Millisecond)
+			return
+		}
+		io.Copy(io.Discard, r.Body)
+	})
+	s.idle = 5 * time.Second
+	if err := s.PutPart(t.Context(), swiftKey, vitrine.NewPart(1, body), bytes.NewReader(body)); err != nil {
+		t.Errorf("PutPart: %v, after %d requests", err, puts.Load())
+	}
+}
+
 // T-OPS-1: whatever fails, no key, token or signature is in the error.
 func TestSwiftErrorsHaveNoSecrets(t *testing.T) {
 	echo := func(status int) http.HandlerFunc {
