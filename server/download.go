@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net/http"
 	"path"
 	"strings"
@@ -44,15 +45,11 @@ func (s *Server) serveArtifact(c echo.Context, build vitrine.Build, a vitrine.Ar
 	ctx := c.Request().Context()
 	key := vitrine.ArtifactKey(build.UUID, a.Path)
 	object, err := s.Bucket.Stat(ctx, key)
-	switch {
-	case errors.Is(err, fs.ErrNotExist) && !build.Expired.IsZero():
-		return refuse(http.StatusGone, "%s: removed on %s, as its time had come", a.Path, build.Expired.Format(time.DateOnly))
-	case errors.Is(err, fs.ErrNotExist):
-		return refuse(http.StatusGone, "%s: the record names it, but the store has it no longer", a.Path)
-	case err != nil:
-		return fromStore(err)
+	if err != nil {
+		return unreadable(build, a, err)
 	}
 	h := c.Response().Header()
+	before := h.Clone()
 	mediaType, inline := inlineTypes[strings.ToLower(path.Ext(a.Path))]
 	disposition := "inline"
 	if a.Sealed || !inline {
@@ -77,8 +74,34 @@ func (s *Server) serveArtifact(c echo.Context, build vitrine.Build, a vitrine.Ar
 	// Served as the store has it: whether it is what was signed, readers check.
 	body := &objectReader{ctx: ctx, bucket: s.Bucket, key: key, size: object.Size}
 	defer body.Close()
-	http.ServeContent(&patientWriter{c.Response(), http.NewResponseController(c.Response())}, c.Request(), "", object.ModTime, body)
-	return nil
+	w := &patientWriter{ResponseWriter: c.Response(), deadlines: http.NewResponseController(c.Response())}
+	http.ServeContent(w, c.Request(), "", object.ModTime, body)
+	if body.err == nil {
+		w.sendHeader()
+		return nil
+	}
+	if ctx.Err() == nil { // else the reader went away
+		s.Log.Warn("an artifact breaks off", "id", h.Get(echo.HeaderXRequestID), "key", key, "offset", body.off, "error", body.err)
+	}
+	if c.Response().Committed {
+		return nil // that bytes are missing the length tells
+	}
+	clear(h)
+	maps.Copy(h, before)
+	return unreadable(build, a, body.err)
+}
+
+// unreadable is what a reader is told of an artifact that the store does not give
+// out.
+func unreadable(build vitrine.Build, a vitrine.Artifact, err error) error {
+	lost := errors.Is(err, fs.ErrNotExist)
+	switch {
+	case (lost || errors.Is(err, storage.ErrIntegrity)) && !build.Expired.IsZero():
+		return refuse(http.StatusGone, "%s: removed on %s, as its time had come", a.Path, build.Expired.Format(time.DateOnly))
+	case lost:
+		return refuse(http.StatusGone, "%s: the record names it, but the store has it no longer", a.Path)
+	}
+	return fromStore(err)
 }
 
 // getRecord is GET …/builds/UUID/build.json, started.json and their signatures,
@@ -129,6 +152,7 @@ type objectReader struct {
 	size   int64
 	off    int64
 	open   io.ReadCloser
+	err    error // of the read that failed
 }
 
 func (o *objectReader) Seek(offset int64, whence int) (int64, error) {
@@ -155,12 +179,19 @@ func (o *objectReader) Read(b []byte) (int, error) {
 	if o.open == nil {
 		r, err := o.bucket.OpenRange(o.ctx, o.key, o.off, -1)
 		if err != nil {
+			o.err = err
 			return 0, err
 		}
 		o.open = r
 	}
 	n, err := o.open.Read(b)
 	o.off += int64(n)
+	if err == io.EOF && o.off < o.size {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != io.EOF {
+		o.err = err
+	}
 	return n, err
 }
 
@@ -174,13 +205,25 @@ func (o *objectReader) Close() error {
 }
 
 // A patientWriter lets a download take as long as it needs while the reader
-// still takes bytes.
+// still takes bytes. The header goes with the first of them, or by sendHeader:
+// until then it can be said that there are none.
 type patientWriter struct {
 	http.ResponseWriter
 	deadlines *http.ResponseController
+	status    int // that is to be sent
+}
+
+func (p *patientWriter) WriteHeader(status int) { p.status = status }
+
+func (p *patientWriter) sendHeader() {
+	if p.status != 0 {
+		p.ResponseWriter.WriteHeader(p.status)
+		p.status = 0
+	}
 }
 
 func (p *patientWriter) Write(b []byte) (int, error) {
+	p.sendHeader()
 	p.deadlines.SetWriteDeadline(time.Now().Add(stallTimeout))
 	return p.ResponseWriter.Write(b)
 }
