@@ -39,9 +39,9 @@ func (e *KeptError) Error() string {
 	what := fmt.Sprintf("build %s is not published: %v", e.UUID, e.Err)
 	switch {
 	case errors.Is(e.Err, fs.ErrExist):
-		return what + "\n  another build of that uuid, or other bytes of this one, are stored already: publish it under another uuid; what was to be sent is kept in " + e.Dir + ", which can be removed"
+		return what + "\n  another build of that uuid, or other bytes of this one, are stored already: publish it under another uuid; what was to be sent is kept in " + e.Dir + "; vitrine publish --drop " + e.UUID + " removes it"
 	case e.Signed:
-		return what + "\n  it is kept, sealed and signed, in " + e.Dir + "; once that is mended, vitrine publish --resume sends it; remove the directory to give it up"
+		return what + "\n  it is kept, sealed and signed, in " + e.Dir + "; once that is mended, vitrine publish --resume sends it; vitrine publish --drop " + e.UUID + " gives it up"
 	default:
 		return what + "\n  what is sealed of it is kept in " + e.Dir + "; publishing its files again with --uuid " + e.UUID + " goes on with it"
 	}
