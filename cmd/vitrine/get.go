@@ -177,7 +177,7 @@ func cat(cmd *cobra.Command, args []string) error {
 
 // openBuild fetches a build's record, and checks it against the keyring if one
 // is given. Of an interrupted build of which what there is is wanted, that is
-// partial, and nothing is signed but its start.
+// partial, and nothing is signed but its start, which is checked as well.
 func openBuild(cmd *cobra.Command, build string) (c *client.Client, record *vitrine.Record, partial *vitrine.Build, err error) {
 	c, uuid, err := resolve(cmd, build)
 	if err != nil {
@@ -188,7 +188,12 @@ func openBuild(cmd *cobra.Command, build string) (c *client.Client, record *vitr
 		if partial, err = wantsPartial(cmd, err); err != nil {
 			return nil, nil, nil, err
 		}
-		return c, &partial.Record, partial, nil
+		if record, signed, err = fetchSigned(cmd.Context(), c, vitrine.StartedKey(partial.StartTime, uuid), uuid); err != nil {
+			return nil, nil, nil, err
+		}
+		record.Artifacts = partial.Artifacts // the server's word; which may be unsealed the keyring says
+		partial.Record = *record
+		record = &partial.Record
 	}
 	repo, err := openKeyring(cmd)
 	if err != nil {
@@ -199,7 +204,7 @@ func openBuild(cmd *cobra.Command, build string) (c *client.Client, record *vitr
 			return nil, nil, nil, err
 		}
 	}
-	return c, record, nil, nil
+	return c, record, partial, nil
 }
 
 // reveal names each artifact of the record by the path that it is written under,

@@ -35,7 +35,13 @@ func fetchRecord(ctx context.Context, c *client.Client, uuid string) (*vitrine.R
 	case vitrine.Lost:
 		return nil, signed, fmt.Errorf("build %s is lost: its job never said how it ended, and published nothing", uuid)
 	}
-	key := vitrine.RecordKey(known.StartTime, uuid)
+	return fetchSigned(ctx, c, vitrine.RecordKey(known.StartTime, uuid), uuid)
+}
+
+// fetchSigned reads the record at key, of the end or the start of a build, and its
+// signature.
+func fetchSigned(ctx context.Context, c *client.Client, key, uuid string) (*vitrine.Record, vitrine.SignedRecord, error) {
+	var signed vitrine.SignedRecord
 	text, err := readObject(ctx, c, key, vitrine.MaxRecordSize)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, signed, fmt.Errorf("%w: the server lists build %s, but does not have its record", errUnverified, uuid)
@@ -46,7 +52,7 @@ func fetchRecord(ctx context.Context, c *client.Client, uuid string) (*vitrine.R
 	if err != nil {
 		return nil, signed, fmt.Errorf("%w: record of build %s: %w", errUnverified, uuid, err)
 	}
-	if record.UUID != uuid || record.Tenant != c.Tenant() || record.IsStarted() {
+	if record.UUID != uuid || record.Tenant != c.Tenant() || key != keyOf(record) {
 		return nil, signed, fmt.Errorf("%w: asked for build %s of tenant %s, the server gave the record of %s of %s", errUnverified, uuid, c.Tenant(), record.UUID, record.Tenant)
 	}
 	sig, err := readObject(ctx, c, vitrine.SignatureKey(key), vitrine.MaxSignatureSize)
@@ -54,6 +60,14 @@ func fetchRecord(ctx context.Context, c *client.Client, uuid string) (*vitrine.R
 		return nil, signed, err
 	}
 	return record, vitrine.SignedRecord{Record: string(text), Signature: string(sig)}, nil
+}
+
+// keyOf is where a record is stored.
+func keyOf(r *vitrine.Record) string {
+	if r.IsStarted() {
+		return vitrine.StartedKey(r.StartTime, r.UUID)
+	}
+	return vitrine.RecordKey(r.StartTime, r.UUID)
 }
 
 func readObject(ctx context.Context, c *client.Client, key string, limit int64) ([]byte, error) {
