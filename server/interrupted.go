@@ -8,13 +8,8 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"net/http"
 	"slices"
-	"sync"
 	"time"
-
-	"github.com/labstack/echo/v4"
-	"golang.org/x/sync/errgroup"
 
 	"vitrine"
 	"vitrine/server/index"
@@ -36,108 +31,7 @@ const (
 	// unheardRounds is how many times that lies between two looks at builds of
 	// which this process never heard, and how long nothing of them was stored.
 	unheardRounds = 3
-	// takeBackTimeout bounds the removal of what an interrupted build had sent, and
-	// deletesAtOnce how much of it is removed side by side.
-	takeBackTimeout = 10 * time.Minute
-	deletesAtOnce   = 8
 )
-
-// words are when this process last heard of the builds that it lets in.
-type words struct {
-	mu     sync.Mutex
-	builds map[string]*word
-}
-
-type word struct {
-	last    time.Time
-	open    int  // requests under way
-	givenUp bool // it has to begin again before it is let in
-}
-
-// begun notes that a build has begun, or begun again.
-func (w *words) begun(uuid string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	open := 0
-	if b := w.builds[uuid]; b != nil {
-		open = b.open
-	}
-	w.builds[uuid] = &word{last: time.Now(), open: open}
-}
-
-// hear notes a request of a build that lasts until done is called.
-func (w *words) hear(uuid string) (done func()) {
-	note := func(more int) {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		b := w.builds[uuid]
-		if b == nil {
-			b = &word{}
-			w.builds[uuid] = b
-		}
-		b.last, b.open = time.Now(), b.open+more
-	}
-	note(1)
-	return func() { note(-1) }
-}
-
-// silent are the builds of which nothing was heard for a time.
-func (w *words) silent(since time.Time) []string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	var list []string
-	for uuid, b := range w.builds {
-		if b.isSilent(since) {
-			list = append(list, uuid)
-		}
-	}
-	return list
-}
-
-func (b *word) isSilent(since time.Time) bool { return b.open == 0 && b.last.Before(since) }
-
-// giveUp closes the door on a build, unless a word came meanwhile.
-func (w *words) giveUp(uuid string, since time.Time) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	b := w.builds[uuid]
-	if b == nil {
-		b = &word{}
-		w.builds[uuid] = b
-	}
-	if !b.isSilent(since) {
-		return false
-	}
-	b.givenUp = true
-	return true
-}
-
-func (w *words) isGivenUp(uuid string) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.builds[uuid] != nil && w.builds[uuid].givenUp
-}
-
-// forget forgets a build, and with it that it was given up.
-func (w *words) forget(uuid string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if b := w.builds[uuid]; b != nil && b.open == 0 {
-		delete(w.builds, uuid)
-	}
-}
-
-// hear is around the requests that bring something of a build. Only one that is let
-// in is a word of its publisher.
-func (s *Server) hear(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		uuid := param(c, "uuid")
-		if s.authorize(c.Request(), uuid) == nil {
-			defer s.words.hear(uuid)()
-		}
-		return next(c)
-	}
-}
 
 // interruptLoop looks for silent builds until ctx ends.
 func (s *Server) interruptLoop(ctx context.Context) {
@@ -462,84 +356,4 @@ func (s *Server) readMark(ctx context.Context, b vitrine.Build) (*vitrine.Mark, 
 		return nil, nil, fmt.Errorf("%s: %w", markKey(b), err)
 	}
 	return mark, text, nil
-}
-
-// takeBack makes an interrupted build one that runs, as its publisher has begun it
-// again: the mark goes, and so do all parts, and what the mark names but for
-// artifacts that had been acknowledged. The mark goes last, so that a crash in
-// between is made up for.
-func (s *Server) takeBack(c echo.Context, record *vitrine.Record) error {
-	b, _, err := s.Index.Build(c.Request().Context(), record.UUID)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && b.State == vitrine.Finished {
-		return nil
-	} else if err != nil {
-		return err
-	}
-	if b.State != vitrine.Interrupted && !s.words.isGivenUp(record.UUID) {
-		return nil
-	}
-	s.interrupting.Lock()
-	defer s.interrupting.Unlock()
-	// The publisher may hang up now; what is begun is finished.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request().Context()), takeBackTimeout)
-	defer cancel()
-	http.NewResponseController(c.Response()).SetWriteDeadline(time.Now().Add(takeBackTimeout + requestTimeout))
-	if ended, err := s.hasEnded(ctx, b); ended || err != nil {
-		return err
-	}
-	mark, _, err := s.readMark(ctx, b)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		// Another server took it back, or a failure came before the mark: then
-		// nothing was made of parts, and what is there is the publisher's.
-	case err != nil:
-		return err
-	default:
-		if err := s.removePartial(ctx, mark); err != nil {
-			return fromStore(err)
-		}
-		if err := s.Bucket.Delete(ctx, markKey(b)); err != nil {
-			return fromStore(err)
-		}
-	}
-	if err := s.Index.Unmark(ctx, vitrine.InterruptedKind, record.UUID); err != nil {
-		return err
-	}
-	s.Log.Info("interrupted build goes on", "build", record.UUID, "job", record.JobName)
-	return nil
-}
-
-// removePartial removes the artifacts that a mark names and that are not whole, and
-// all parts of its build.
-func (s *Server) removePartial(ctx context.Context, mark *vitrine.Mark) error {
-	var pending []string
-	for u, err := range s.Bucket.Uploads(ctx, vitrine.ArtifactKey(mark.UUID, "")) {
-		if err != nil {
-			return err
-		}
-		pending = append(pending, u.Key)
-	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(deletesAtOnce)
-	for _, key := range pending {
-		group.Go(func() error { return s.Bucket.Abort(ctx, key) })
-	}
-	whole := make(map[string]bool)
-	for _, p := range mark.Partial {
-		if p.Whole {
-			whole[p.Path] = true
-			continue
-		}
-		group.Go(func() error { return s.Bucket.Delete(ctx, vitrine.ArtifactKey(mark.UUID, p.Path)) })
-	}
-	if err := group.Wait(); err != nil {
-		return err
-	}
-	s.uploads.forgetPartial(mark.UUID, whole)
-	return nil
-}
-
-// errGivenUp is the answer to a token from before a build was given up.
-func errGivenUp(uuid string) error {
-	return refuse(http.StatusUnauthorized, "nothing was heard of build %s for too long, and it was given up: begin it again", uuid)
 }
