@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -143,6 +144,7 @@ type member struct {
 	suspect bool      // it was not available when it was last read
 	rest    time.Time // until then it is not tried
 	refused time.Time // when it last took no object
+	cause   error     // why it was not available
 }
 
 // get returns the store's bucket, once that is open and answers. One of several
@@ -155,8 +157,9 @@ func (m *member) get(ctx context.Context) (Bucket, error) {
 		return b, nil
 	}
 	if now.Before(m.rest) {
+		err := cmp.Or(m.cause, ErrUnavailable)
 		m.mu.Unlock()
-		return nil, fmt.Errorf("%s: %w", m.Name, ErrUnavailable)
+		return nil, fmt.Errorf("%s: %w", m.Name, err)
 	}
 	m.rest = now.Add(restTime)
 	m.mu.Unlock()
@@ -180,6 +183,9 @@ func (m *member) get(ctx context.Context) (Bucket, error) {
 	case short.Err() != nil:
 		err = fmt.Errorf("no answer within %s: %w", patience, ErrUnavailable)
 	}
+	if errors.Is(err, ErrUnavailable) {
+		m.cause = err
+	}
 	return nil, fmt.Errorf("%s: %w", m.Name, err)
 }
 
@@ -194,7 +200,7 @@ func (m *member) read(ctx context.Context, f func(Bucket) error) error {
 	}
 	if err = f(b); errors.Is(err, ErrUnavailable) && ctx.Err() == nil {
 		m.mu.Lock()
-		m.suspect, m.rest = true, time.Now().Add(restTime)
+		m.suspect, m.rest, m.cause = true, time.Now().Add(restTime), err
 		m.mu.Unlock()
 	}
 	return err

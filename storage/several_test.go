@@ -364,3 +364,39 @@ func TestPlaceName(t *testing.T) {
 func optionsFor(body []byte) storage.CreateOptions {
 	return storage.CreateOptions{Size: int64(len(body)), SHA256: sha256.Sum256(body)}
 }
+
+// A signing bucket signs requests, or says why not.
+type signing struct {
+	storage.Bucket
+	wrong error
+}
+
+func (s signing) SignPart(context.Context, string, vitrine.Part, time.Time) (storage.Request, error) {
+	return storage.Request{}, s.wrong
+}
+
+func (s signing) SignOpen(context.Context, string, string, time.Time) (string, error) {
+	return "", s.wrong
+}
+
+// A store that can't sign would get builds when the one before it is down, so it
+// is found out while both are there; one that is away may be all right.
+func TestSeveralSign(t *testing.T) {
+	noKey := errors.New("the container has no TempURL key")
+	for _, test := range []struct{ wrong, want error }{
+		{nil, nil}, {noKey, noKey}, {storage.ErrUnavailable, nil},
+	} {
+		b := several(t, signing{storage.NewMemory(), nil}, signing{storage.NewMemory(), test.wrong})
+		signer, ok := b.(storage.Signer)
+		if !ok {
+			t.Fatal("several stores that sign are no Signer")
+		}
+		_, err := signer.SignPart(t.Context(), vitrine.ArtifactKey(strings.Repeat("0", 32), "a.age"), vitrine.NewPart(1, []byte("x")), time.Now().Add(time.Hour))
+		if !errors.Is(err, test.want) || test.want == nil && err != nil {
+			t.Errorf("the second says %v: error %v, want %v", test.wrong, err, test.want)
+		}
+	}
+	if _, ok := several(t, signing{storage.NewMemory(), nil}, storage.NewMemory()).(storage.Signer); ok {
+		t.Error("a store that does not sign is taken for one that does")
+	}
+}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"time"
 
 	"vitrine"
@@ -214,7 +213,8 @@ func (r *rewinder) Read(p []byte) (int, error) {
 // A severalSigner is several stores that all sign.
 type severalSigner struct{ *several }
 
-// SignPart is [Signer.SignPart], for the store that has the build.
+// SignPart is [Signer.SignPart], for the store that has the build. For one that no
+// store has it is an error if any store can't sign: it could get the next build.
 func (s severalSigner) SignPart(ctx context.Context, key string, part vitrine.Part, until time.Time) (r Request, err error) {
 	i, err := s.home(ctx, key)
 	if err != nil {
@@ -222,7 +222,15 @@ func (s severalSigner) SignPart(ctx context.Context, key string, part vitrine.Pa
 	}
 	if i < 0 {
 		i = s.offers(-1)[0]
-		s.found(strings.Split(key, "/")[1], i) // its other parts go there too
+		for other := range s.stores {
+			err := s.sign(ctx, other, func(b Signer) error {
+				_, err := b.SignPart(ctx, key, part, until)
+				return err
+			})
+			if err != nil && !errors.Is(err, ErrUnavailable) {
+				return r, err
+			}
+		}
 	}
 	err = s.sign(ctx, i, func(b Signer) error {
 		r, err = b.SignPart(ctx, key, part, until)
