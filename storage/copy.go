@@ -49,7 +49,9 @@ type CopyTotals struct {
 
 // Copy copies a history from one bucket to another: the records with their
 // signatures and marks, and the artifacts that they name. What is there already is
-// passed over, so that a call goes on where one before broke off.
+// passed over, so that a call goes on where one before broke off. But what was
+// copied before its build had ended, and differs from what the build ended with, is
+// removed and copied again.
 //
 // Artifacts are compared with the SHA-256 in their record. One that differs, or is
 // missing, is a problem: then no record of that build is copied, and the others
@@ -120,6 +122,11 @@ func (c *copier) build(ctx context.Context, records []Object) error {
 		return err
 	}
 	artifacts, err := c.artifacts(ctx, key.UUID, records)
+	if err == nil {
+		if err := c.replace(ctx, key, records, artifacts, there); err != nil {
+			return err
+		}
+	}
 	whole := true
 	if err == nil {
 		c.count(func(t *CopyTotals) {
@@ -190,6 +197,45 @@ func (c *copier) sizes(ctx context.Context, prefixes ...string) (map[string]int6
 		}
 	}
 	return there, nil
+}
+
+// replace removes what was copied of a build before it had ended, and is not what
+// its record names: an interrupted build is taken back, and goes on with other bytes.
+func (c *copier) replace(ctx context.Context, key vitrine.Key, records []Object, artifacts []copied, there map[string]int64) error {
+	has := func(name string) bool {
+		return slices.ContainsFunc(records, func(o Object) bool { return o.Key == name })
+	}
+	record, mark := vitrine.RecordKey(key.Day, key.UUID), vitrine.MarkKey(vitrine.InterruptedKind, key.Day, key.UUID)
+	if _, shown := there[record]; shown || !has(record) {
+		return nil
+	}
+	var other []string
+	for _, o := range artifacts {
+		size, ok := there[o.Key]
+		if ok && size == o.Size {
+			sum, err := hashObject(ctx, c.to, o.Key)
+			if err != nil {
+				return err
+			}
+			ok = hex.EncodeToString(sum[:]) != o.sha256
+		}
+		if ok {
+			other = append(other, o.Key)
+		}
+	}
+	if _, ok := there[mark]; ok && !has(mark) {
+		other = append(other, mark)
+	}
+	for _, name := range other {
+		delete(there, name)
+		if c.DryRun {
+			continue
+		}
+		if err := c.to.Delete(ctx, name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // artifacts are those that a build's record names, or, before there is one, all.

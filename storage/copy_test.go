@@ -198,6 +198,52 @@ func TestCopyDamage(t *testing.T) {
 	}
 }
 
+// A build that was copied while it was interrupted is copied again when it has
+// ended, with whatever bytes.
+func TestCopyInterrupted(t *testing.T) {
+	for what, half := range map[string]string{"shorter": "half", "as long": "HALF AND THE REST", "the same": "half and the rest"} {
+		from, to := storage.NewMemory(), storage.NewMemory()
+		r := putBuild(t, from, uuid, map[string][]byte{"a.age": []byte("half and the rest"), "b.age": []byte("b")})
+		want := contents(t, from)
+		ended := vitrine.RecordKey(start, uuid)
+		for _, key := range []string{vitrine.StartedKey(start, uuid), vitrine.SignatureKey(vitrine.StartedKey(start, uuid))} {
+			if o, err := from.Open(t.Context(), key); err != nil {
+				t.Fatal(err)
+			} else if body, err := io.ReadAll(o); err != nil {
+				t.Fatal(err)
+			} else if err := create(t.Context(), to, key, string(body)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for key, body := range map[string]string{
+			vitrine.ArtifactKey(uuid, "a.age"): half, vitrine.MarkKey(vitrine.InterruptedKind, start, uuid): "a mark",
+		} {
+			if err := create(t.Context(), to, key, body); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := storage.Copy(t.Context(), to, from, storage.CopyOptions{DryRun: true}); err != nil || len(keys(t, to)) != 4 {
+			t.Errorf("%s: a dry run: %v, %q is there", what, err, keys(t, to))
+		}
+		totals, err := storage.Copy(t.Context(), to, from, storage.CopyOptions{})
+		if err != nil || totals.Problems != 0 || totals.BuildsFailed != 0 {
+			t.Errorf("%s: %+v, %v", what, totals, err)
+		}
+		checkWhole(t, to, r)
+		got := contents(t, to)
+		if len(got) != len(want) || got[ended] != want[ended] {
+			t.Errorf("%s: the copy has %q", what, keys(t, to))
+		}
+		// What is shown is not touched again.
+		if err := create(t.Context(), to, vitrine.MarkKey(vitrine.InterruptedKind, start, uuid), "a mark"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := storage.Copy(t.Context(), to, from, storage.CopyOptions{}); err != nil || len(keys(t, to)) != len(want)+1 {
+			t.Errorf("%s: again: %v, %q", what, err, keys(t, to))
+		}
+	}
+}
+
 // A broken record is named; a build that only began, and one whose artifacts have
 // expired, are copied as they are.
 func TestCopyOthers(t *testing.T) {

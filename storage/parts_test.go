@@ -24,13 +24,15 @@ func TestPartsMemory(t *testing.T) {
 		taken += n
 		most = max(most, taken)
 	}
+	slow := make(chan struct{}) // the store takes nothing for a while
+	time.AfterFunc(time.Second, func() { close(slow) })
 	var wg sync.WaitGroup
 	for range uploads {
 		wg.Go(func() {
 			_, err := sendParts(t.Context(), bytes.NewReader(body), int64(len(body)), func(_ context.Context, _ vitrine.Part, b []byte) error {
 				take(cap(b))
 				defer take(-cap(b))
-				time.Sleep(50 * time.Millisecond)
+				<-slow
 				return nil
 			})
 			if err != nil {
