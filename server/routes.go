@@ -188,6 +188,9 @@ func (s *Server) readyz(c echo.Context) error {
 	for part, err := range s.health {
 		if err != nil {
 			answer[part] = err.Error() // the last good state is in use: not a reason to be taken out
+			if status == http.StatusOK {
+				answer["status"] = "degraded"
+			}
 		}
 	}
 	return c.JSON(status, answer)

@@ -132,6 +132,7 @@ func TestReady(t *testing.T) {
 	if err := s.server.Refresh(context.Background()); err == nil {
 		t.Error("a broken keyring was taken")
 	}
+	s.want(200, `"status":"degraded"`, "GET", "/readyz", nil, nil)
 	s.want(200, "web.yaml", "GET", "/readyz", nil, nil)
 	s.want(200, "web", "GET", "/t/demo/service/web", nil, nil)
 }

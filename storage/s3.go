@@ -99,7 +99,7 @@ func parseS3(u *url.URL) (s3Location, error) {
 			return fail("unknown parameter %.40q; want endpoint, region, path_style, public_url; credentials come from the environment", name)
 		}
 		if !good {
-			return fail("parameter %s: want endpoint=URL, region=NAME, path_style=true or false, public_url=URL, each once", name)
+			return fail("parameter %s: want endpoint=http://HOST:PORT, region=NAME, path_style=true or false, public_url=https://HOST/PATH, each once", name)
 		}
 	}
 	return l, nil
