@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -25,7 +26,10 @@ const (
 type bufferPool struct {
 	free *semaphore.Weighted
 	most int64
-	used sync.Pool // of *[]byte
+
+	mu   sync.Mutex
+	lent int      // buffers
+	idle [][]byte // to be lent again, as long as some are lent
 }
 
 // partBuffers are those of the whole process. Whoever has one waits for no other,
@@ -37,14 +41,26 @@ func (p *bufferPool) get(ctx context.Context, size int64) ([]byte, error) {
 	if err := p.free.Acquire(ctx, min(size, p.most)); err != nil {
 		return nil, err
 	}
-	if b, ok := p.used.Get().(*[]byte); ok && int64(cap(*b)) >= size {
-		return (*b)[:size], nil
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lent++
+	if last := len(p.idle) - 1; last >= 0 {
+		b := p.idle[last]
+		p.idle = slices.Delete(p.idle, last, last+1)
+		if int64(cap(b)) >= size {
+			return b[:size], nil
+		}
 	}
 	return make([]byte, size), nil
 }
 
 func (p *bufferPool) put(b []byte) {
-	p.used.Put(&b)
+	p.mu.Lock()
+	p.idle = append(p.idle, b)
+	if p.lent--; p.lent == 0 {
+		p.idle = nil
+	}
+	p.mu.Unlock()
 	p.free.Release(min(int64(len(b)), p.most))
 }
 
