@@ -120,7 +120,7 @@ func get(cmd *cobra.Command, args []string) error {
 		err := writeFile(root, a.Name, func(w io.Writer) error {
 			return fetch(ctx, c, record, a, ids, w, bar)
 		})
-		if errors.Is(err, errUnverified) {
+		if isUnverified(err) {
 			bad = errors.Join(bad, err)
 			continue
 		} else if err != nil {

@@ -29,6 +29,13 @@ const (
 // errUnverified is wrapped by what a check of a record or artifact found wrong.
 var errUnverified = errors.New("verification failed")
 
+// isUnverified reports whether an error says that something is not what it should
+// be, as opposed to out of reach.
+func isUnverified(err error) bool {
+	return errors.Is(err, errUnverified) || errors.Is(err, crypto.ErrCorrupt) ||
+		errors.Is(err, signature.ErrInvalid) || errors.Is(err, storage.ErrIntegrity)
+}
+
 // An exitError ends vitrine with a code of its own and without a word: run has
 // printed what there was to say.
 type exitError struct{ code int }
@@ -67,8 +74,7 @@ func exitCode(err error) int {
 		return exitUsage
 	case errors.As(err, &noMatch), errors.Is(err, errNoIdentity):
 		return exitNoIdentity
-	case errors.Is(err, errUnverified), errors.Is(err, crypto.ErrCorrupt), errors.Is(err, signature.ErrInvalid),
-		errors.Is(err, storage.ErrIntegrity):
+	case isUnverified(err):
 		return exitUnverified
 	}
 	return exitFailed

@@ -97,7 +97,7 @@ func verify(cmd *cobra.Command, args []string) error {
 				if unsigned != nil { // then its expiry proves nothing
 					err = fmt.Errorf("%w: %w", errUnverified, errLost(a))
 				}
-			case err != nil && !errors.Is(err, errUnverified):
+			case err != nil && !isUnverified(err):
 				return fmt.Errorf("not checked to the end: %w", err)
 			}
 			report("object", err, fmt.Sprintf("%s: %d bytes, SHA-256 %s", a.Path, a.Size, a.SHA256))
