@@ -47,7 +47,8 @@ func (p *bufferPool) get(ctx context.Context, size int64) ([]byte, error) {
 	if last := len(p.idle) - 1; last >= 0 {
 		b := p.idle[last]
 		p.idle = slices.Delete(p.idle, last, last+1)
-		if int64(cap(b)) >= size {
+		// One that is far larger would take more than was asked for.
+		if n := int64(cap(b)); n >= size && n <= 2*size {
 			return b[:size], nil
 		}
 	}
