@@ -20,7 +20,8 @@ test-stores:                 ## against a real Swift and a real S3 server; test/
 	./test/stores/run ./test/stores/go-test $(RACE)
 
 test-slow:                   ## 12 GB to each kind of store, in less than 100 MiB of memory
-	go test -tags slow -count=1 -timeout 30m -run 'Memory$$' -v ./storage
+	go test -tags slow -count=1 -timeout 30m -run '^TestS3Memory$$' -v ./storage
+	go test -tags slow -count=1 -timeout 30m -run '^TestSwiftMemory$$' -v ./storage
 
 soak:                        ## eight runners publish SOAK builds at once, to each store
 	SOAK=$(or $(SOAK),2000) ./test/stores/run go test -tags stores -count=1 -timeout 1h -v -run '^TestSoak$$' ./cmd/vitrine
