@@ -3,9 +3,6 @@ package storage
 import (
 	"cmp"
 	"context"
-	"crypto/md5"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -212,9 +209,7 @@ func (l *Local) describe(ctx context.Context, name string, number int) (vitrine.
 		return vitrine.Part{}, err
 	}
 	defer f.Close()
-	sha, sum := sha256.New(), md5.New()
-	n, err := io.Copy(io.MultiWriter(sha, sum), stream{ctx, f, f})
-	return vitrine.Part{Number: number, Size: n, SHA256: hex.EncodeToString(sha.Sum(nil)), MD5: hex.EncodeToString(sum.Sum(nil))}, err
+	return vitrine.ReadPart(number, stream{ctx, f, f})
 }
 
 // Abort is [Bucket.Abort].
