@@ -16,6 +16,7 @@ const (
 const (
 	startedName     = "started.json"
 	recordName      = "build.json"
+	importedName    = "imported.json"
 	signatureSuffix = ".sig"
 )
 
@@ -38,6 +39,7 @@ const (
 	InterruptedKind // a Mark: the runner went away; what came is named in it
 	KeptKind        // a Mark: exempt from expiry
 	ExpiredKind     // a Mark: the artifacts were removed, at its time
+	ImportedKind    // a record that nobody signed: see Imported
 )
 
 // A Key is a parsed object key. Day is set for records and marks, Path for
@@ -57,6 +59,11 @@ func StartedKey(start time.Time, uuid string) string {
 // RecordKey is the key of a build's build.json, whose creation publishes the build.
 func RecordKey(start time.Time, uuid string) string {
 	return DayPrefix(start) + uuid + "/" + recordName
+}
+
+// ImportedKey is the key of an imported build's record.
+func ImportedKey(start time.Time, uuid string) string {
+	return DayPrefix(start) + uuid + "/" + importedName
 }
 
 // SignatureKey is the key of the signature beside the record at key.
@@ -101,6 +108,7 @@ func ParseKey(key string) (Key, error) {
 	kinds := map[string]KeyKind{
 		startedName: StartedKind, startedName + signatureSuffix: StartedSignatureKind,
 		recordName: RecordKind, recordName + signatureSuffix: RecordSignatureKind,
+		importedName: ImportedKind,
 	}
 	for kind, mark := range markNames {
 		kinds[mark] = kind

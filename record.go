@@ -24,7 +24,8 @@ const RecordVersion = 1
 var ErrRecord = errors.New("invalid record")
 
 // A Record is what a publisher signs about one build: build.json when it has
-// ended, started.json (no result, no end, no artifacts) when it begins. Field
+// ended, started.json (no result, no end, no artifacts) when it begins; or
+// what is known of a build from another CI's history ([Imported]). Field
 // names and values are Zuul's wherever Zuul has one; docs/format.md is the
 // specification.
 type Record struct {
@@ -49,6 +50,8 @@ type Record struct {
 	Artifacts      []Artifact      `json:"artifacts"`
 	Publisher      string          `json:"publisher"`
 	Expires        time.Time       `json:"expires,omitzero"` // zero: kept for ever
+	// Imported is set in an imported.json, which nobody signs, and nowhere else.
+	Imported *Imported `json:"imported,omitempty"`
 }
 
 // A Ref is the piece of source that a build was run for.
@@ -135,6 +138,11 @@ func (r *Record) Marshal() ([]byte, error) {
 	}
 	c.SkippedReaders = orEmpty(r.SkippedReaders)
 	c.Artifacts = orEmpty(r.Artifacts)
+	if r.Imported != nil {
+		i := *r.Imported
+		i.Links = orEmpty(i.Links)
+		c.Imported = &i
+	}
 
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -157,7 +165,7 @@ func orEmpty[T any](s []T) []T {
 	return s
 }
 
-// ParseRecord parses a build.json or a started.json. It accepts only what
+// ParseRecord parses a build.json, a started.json or an imported.json. It accepts only what
 // [Record.Marshal] writes, byte for byte; every error wraps [ErrRecord].
 func ParseRecord(b []byte) (*Record, error) {
 	if len(b) > MaxRecordSize {
@@ -204,7 +212,7 @@ func (r *Record) validate() error {
 	for _, n := range []struct{ field, value string }{
 		{"tenant", r.Tenant}, {"service", r.Service}, {"publisher", r.Publisher},
 	} {
-		if !ValidName(n.value) {
+		if !ValidName(n.value) && (n.field == "tenant" || !r.IsImported()) {
 			return bad(n.field, "%q is not a name (lower-case letters, digits and . _ -)", n.value)
 		}
 	}
@@ -214,7 +222,7 @@ func (r *Record) validate() error {
 	if !ValidUUID(r.Buildset) {
 		return bad("buildset", "%q is not 32 lower-case hex digits", r.Buildset)
 	}
-	if !hexCommit.MatchString(r.Keyring.Commit) {
+	if !r.IsImported() && !hexCommit.MatchString(r.Keyring.Commit) {
 		return bad("keyring.commit", "%q is not a commit id", r.Keyring.Commit)
 	}
 	if r.JobName == "" {
@@ -247,6 +255,11 @@ func (r *Record) validate() error {
 	}
 	if err := r.validateTimes(bad); err != nil {
 		return err
+	}
+	if r.IsImported() {
+		if err := r.validateImported(bad); err != nil {
+			return err
+		}
 	}
 	if r.IsStarted() {
 		if len(r.Artifacts) > 0 || r.ErrorDetail != "" {

@@ -66,7 +66,7 @@ const (
 // is that of started.json. A list leaves Readers, SkippedReaders and Artifacts
 // of the record out and gives their numbers alone.
 type Build struct {
-	Record
+	Record       // in a list, Imported has no links
 	ID     int64 `json:"id"` // see [Record.ID]
 	State  State `json:"state"`
 	Sealed int   `json:"sealed_artifacts"`
@@ -77,6 +77,14 @@ type Build struct {
 	Kept    bool      `json:"kept,omitempty"`    // exempt from expiry
 	Storage string    `json:"storage,omitempty"` // which store has it, if a server has several
 }
+
+// Held reports whether somebody held the build's nodes, and Final whether it is
+// the last attempt of its kind: only another CI, that it was imported from,
+// tells either.
+func (b Build) Held() bool { return b.Imported != nil && b.Imported.Held }
+
+// Final: see Held.
+func (b Build) Final() bool { return b.Imported == nil || b.Imported.Final }
 
 // Duration is the time from start to end, and 0 for a build without an end.
 func (b Build) Duration() time.Duration {

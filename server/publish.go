@@ -280,7 +280,7 @@ func (s *Server) commitBuild(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if record.UUID != uuid || record.IsStarted() {
+	if record.UUID != uuid || record.IsStarted() || record.IsImported() {
 		return refuse(http.StatusUnprocessableEntity, "not the final record of build %s", uuid)
 	}
 	if _, err := s.checkPublisher(ctx, record, signed); err != nil {

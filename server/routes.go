@@ -39,12 +39,34 @@ func (s *Server) routes() *echo.Echo {
 	get(tenant, "/", s.overview)
 	get(tenant, "/services", s.overview)
 	get(tenant, "/builds", s.builds)
+	tenant.GET("/builds/events", s.buildEvents)
 	get(tenant, "/build/:uuid", s.build)
+	get(tenant, "/build/:uuid/gallery", s.gallery)
+	get(tenant, "/build/:uuid/preview/*", s.preview)
 	get(tenant, "/buildset/:uuid", s.buildset)
 	get(tenant, "/service/:name", s.service)
 	get(tenant, "/job/:name", s.job)
 	get(tenant, "/keyring", s.keyringPage)
 	get(tenant, "/search", s.search)
+	get(tenant, "/feed.atom", s.feedAtom)
+	get(tenant, "/feed.json", s.feedJSON)
+	get(tenant, "/badge.svg", s.badge)
+	get(tenant, "/latest", s.latest)
+	get(tenant, "/latest/artifacts/*", s.latest)
+	get(tenant, "/latest-success", s.latestSuccess)
+	get(tenant, "/latest-success/artifacts/*", s.latestSuccess)
+
+	logs := e.Group("/logs/:tenant/:uuid", s.onlyTenant, crossOrigin)
+	get(logs, "", s.logsFolder)
+	get(logs, "/*", s.logsFile)
+	logs.OPTIONS("/*", s.preflight)
+
+	// Zuul's API has its own rules for errors and for other origins.
+	zuul := echo.WrapHandler(s.zuulAPI())
+	e.Any("/api", zuul)
+	for _, path := range []string{"/api/info", "/api/tenants", "/api/tenant/*"} {
+		e.Any(path, zuul)
+	}
 
 	api := e.Group("/api/v1/tenant/:tenant", s.onlyTenant)
 	get(api, "/builds", s.apiBuilds)
@@ -58,6 +80,7 @@ func (s *Server) routes() *echo.Echo {
 	api.POST("/builds/:uuid/parts/*", s.signParts, s.hear)
 	api.PUT("/builds/:uuid/parts/*", s.putPart, s.hear) // NUMBER/PATH; for two patterns the router fails to look at both
 	get(api, "/buildsets/:uuid", s.apiBuildset)
+	s.readAPI(e, api)
 	get(api, "/allowed_signers", s.getAllowedSigners)
 	return e
 }

@@ -20,11 +20,14 @@ const (
 	ParamAfter  = "after"  // builds newer than the cursor
 )
 
-// FilterParams are the query parameters that narrow the list of builds, in the
-// order they are shown. All but from and to may be repeated, which means or.
-// Names are Zuul's, except service, from and to (days, 2026-11-22, in UTC).
+// FilterParams are the query parameters that narrow a list of builds, in the
+// order they are shown. All but text, voting, held, final, from and to may be
+// repeated, which means or; a value that begins with "not:" means all others.
+// Names are Zuul's, except service, text (part of a job's or project's name),
+// from and to (days, 2026-11-22, in UTC). voting, held and final are 1 or 0.
 // Empty values, which a form sends for untouched fields, mean nothing.
-var FilterParams = []string{"service", "job_name", "project", "branch", "pipeline", "change", "result", "uuid", "from", "to"}
+var FilterParams = []string{"text", "service", "job_name", "project", "branch", "pipeline", "change", "patchset", "ref", "newrev",
+	"result", "nodeset", "voting", "held", "final", "uuid", "buildset", "from", "to"}
 
 func tenantPath(tenant string, parts ...string) string {
 	p := "/t/" + url.PathEscape(tenant)
@@ -41,22 +44,53 @@ func apiPath(tenant string, parts ...string) string {
 // ServicesPath is the overview of a tenant's services.
 func ServicesPath(tenant string) string { return tenantPath(tenant, "services") }
 
-// BuildsPath is the list of builds, narrowed by [FilterParams] and paged by
-// [ParamBefore] and [ParamAfter]; other parameters and empty values are left out.
-func BuildsPath(tenant string, query url.Values) string {
+// filtered appends the [FilterParams] of a query, and the others that are named,
+// to a path; other parameters and empty values are left out.
+func filtered(p string, query url.Values, others ...string) string {
 	q := make(url.Values)
-	for _, name := range append([]string{ParamBefore, ParamAfter}, FilterParams...) {
+	for _, name := range append(others, FilterParams...) {
 		for _, v := range query[name] {
 			if v != "" {
 				q.Add(name, v)
 			}
 		}
 	}
-	p := tenantPath(tenant, "builds")
 	if len(q) > 0 {
 		p += "?" + q.Encode()
 	}
 	return p
+}
+
+// BuildsPath is the list of builds, narrowed by [FilterParams] and paged by
+// [ParamBefore] and [ParamAfter].
+func BuildsPath(tenant string, query url.Values) string {
+	return filtered(tenantPath(tenant, "builds"), query, ParamBefore, ParamAfter)
+}
+
+// EventsPath tells, as server-sent events, when a list of builds changes.
+func EventsPath(tenant string, query url.Values) string {
+	return filtered(tenantPath(tenant, "builds", "events"), query, ParamAfter)
+}
+
+// FeedPath is the feed of the builds that a filter is for, in a format: atom
+// (RFC 4287) or json (JSON Feed 1.1).
+func FeedPath(tenant, format string, filter url.Values) string {
+	return filtered(tenantPath(tenant, "feed."+format), filter)
+}
+
+// BadgePath is an SVG that says how the last build that a filter is for ended.
+func BadgePath(tenant string, filter url.Values) string {
+	return filtered(tenantPath(tenant, "badge.svg"), filter)
+}
+
+// LatestPath leads to the page of the newest build that a filter is for.
+func LatestPath(tenant string, filter url.Values) string {
+	return filtered(tenantPath(tenant, "latest"), filter)
+}
+
+// LatestSuccessPath leads to the newest one that succeeded.
+func LatestSuccessPath(tenant string, filter url.Values) string {
+	return filtered(tenantPath(tenant, "latest-success"), filter)
 }
 
 // BuildPath is the page of one build.
@@ -64,6 +98,26 @@ func BuildPath(tenant, uuid string) string { return tenantPath(tenant, "build", 
 
 // BuildsetPath is the page of the builds of one event.
 func BuildsetPath(tenant, uuid string) string { return tenantPath(tenant, "buildset", uuid) }
+
+// GalleryPath shows a build's public images, beside those of the build before it
+// if beside is its uuid.
+func GalleryPath(tenant, uuid, beside string) string {
+	p := tenantPath(tenant, "build", uuid, "gallery")
+	if beside != "" {
+		p += "?" + url.Values{"beside": {beside}}.Encode()
+	}
+	return p
+}
+
+// PreviewPath is a public file of a build as a sandboxed frame shows it.
+func PreviewPath(tenant, uuid, path string) string {
+	return tenantPath(tenant, append([]string{"build", uuid, "preview"}, strings.Split(path, "/")...)...)
+}
+
+// LogsPath is the folder of a build's files, as Zuul's log_url.
+func LogsPath(tenant, uuid string) string {
+	return "/logs" + strings.TrimPrefix(tenantPath(tenant, uuid), "/t") + "/"
+}
 
 // ServicePath is the page of one service.
 func ServicePath(tenant, name string) string { return tenantPath(tenant, "service", name) }

@@ -9,7 +9,7 @@ import (
 	"strconv"
 )
 
-// An Asset is a file that pages load: the style sheet, the script, the icon.
+// An Asset is a file that pages load: the style sheet, a script, the icon.
 // Its path holds a hash of its bytes, so it may be kept for ever.
 type Asset struct {
 	Path      string // of the URL: /static/HASH/style.css
@@ -32,21 +32,47 @@ func (a Asset) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 var assets = loadAssets()
 
+// loadAssets makes one style sheet of the files in static/css, base.css first,
+// and takes every other file as it is.
 func loadAssets() map[string]Asset {
 	m := make(map[string]Asset)
-	for name, mediaType := range map[string]string{
-		"style.css": "text/css; charset=utf-8",
-		"page.js":   "text/javascript; charset=utf-8",
-		"icon.svg":  "image/svg+xml",
-	} {
-		body, err := files.ReadFile("static/" + name)
-		if err != nil {
-			panic(err) // compiled in: can't be missing from a binary that built
-		}
+	add := func(name, mediaType string, body []byte) {
 		hash := sha256.Sum256(body)
 		m[name] = Asset{path.Join("/static", hex.EncodeToString(hash[:6]), name), mediaType, body}
 	}
+	add("icon.svg", "image/svg+xml", read("static/icon.svg"))
+	for _, name := range list("static/js") {
+		add(name, "text/javascript; charset=utf-8", read("static/js/"+name))
+	}
+	css := read("static/css/base.css")
+	for _, name := range list("static/css") {
+		if name != "base.css" {
+			css = append(append(css, '\n'), read("static/css/"+name)...)
+		}
+	}
+	add("style.css", "text/css; charset=utf-8", css)
 	return m
+}
+
+// read and list panic only if a binary could be built without its own files.
+func read(name string) []byte {
+	body, err := files.ReadFile(name)
+	if err != nil {
+		panic(err)
+	}
+	return body
+}
+
+func list(dir string) []string {
+	entries, err := files.ReadDir(dir)
+	if err != nil {
+		panic(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
 }
 
 // Assets are all files that pages load. There is no other path under /static/.

@@ -15,6 +15,8 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"net/url"
+	"strings"
 	"time"
 )
 
@@ -43,6 +45,37 @@ type Page interface {
 	title() string    // what a browser's tab says, before the product's name
 }
 
+// A page may have methods beyond those of [Page], for what only some pages have.
+type (
+	scripted interface{ scripts() []string } // modules in static/js that it loads, beside page.js
+	// fed pages name what their feeds and events are narrowed to, by [FilterParams].
+	fed interface{ feed() url.Values }
+)
+
+// Scripts are the modules that the page loads.
+func (d document) Scripts() []string {
+	names := []string{"page.js"}
+	if p, ok := d.Page.(scripted); ok {
+		names = append(names, p.scripts()...)
+	}
+	return names
+}
+
+// A feedLink is a feed that a page has. Empty for a page without any.
+type feedLink struct{ Type, Title, Path string }
+
+// Feeds are the feeds of what the page is about.
+func (d document) Feeds() []feedLink {
+	p, ok := d.Page.(fed)
+	if !ok || d.Tenant == "" {
+		return nil
+	}
+	return []feedLink{
+		{"application/atom+xml", "Builds (Atom)", FeedPath(d.Tenant, "atom", p.feed())},
+		{"application/feed+json", "Builds (JSON Feed)", FeedPath(d.Tenant, "json", p.feed())},
+	}
+}
+
 // Render writes a whole page, or nothing: it is drawn into memory first, so
 // that a failure never leaves half a page on the wire.
 func Render(w io.Writer, l Layout, p Page) error {
@@ -63,9 +96,12 @@ func parseTemplates() map[string]*template.Template {
 	shared := template.Must(template.New("").Funcs(functions).
 		ParseFS(files, "templates/layout.html", "templates/parts.html"))
 	m := make(map[string]*template.Template)
-	for _, name := range []string{"overview", "builds", "build", "buildset", "service", "job", "keyring", "error"} {
-		t := template.Must(shared.Clone())
-		m[name] = template.Must(t.ParseFS(files, "templates/"+name+".html"))
+	for _, file := range list("templates") {
+		name := strings.TrimSuffix(file, ".html")
+		if name != "layout" && name != "parts" {
+			t := template.Must(shared.Clone())
+			m[name] = template.Must(t.ParseFS(files, "templates/"+file))
+		}
 	}
 	return m
 }

@@ -16,6 +16,7 @@ import (
 const (
 	DefaultLimit = 50
 	MaxLimit     = 1000
+	MaxSkip      = 100_000_000
 	maxValues    = 100 // of all fields together
 	maxStars     = 8   // in one value
 )
@@ -32,20 +33,30 @@ const (
 
 // A Query says which builds are wanted. Several values of a field are or-ed,
 // fields are and-ed, an empty field is no filter. In names, * stands for any
-// run of characters; nothing else has a meaning.
+// run of characters; nothing else has a meaning. A value that begins with "not:"
+// excludes: of a field with such values alone, all others are wanted.
 type Query struct {
-	Service, Job, Project, Branch, Pipeline []string
+	Service, Job, Project, Branch, Pipeline, Nodeset []string
 
+	Text     string   // part of the job's or the project's name, in whatever case
 	Change   []string // numbers
+	Patchset []string
+	Ref      []string
+	NewRev   []string
 	Result   []string // results, and RUNNING; LOST are also builds that did not end in time, or were interrupted
 	UUID     []string // whole, or a beginning with * after it
 	Buildset []string // whole
 
+	// Nil: whether or not. Complete builds have a result.
+	Voting, Held, Final, Complete *bool
+
 	Since, Until time.Time // start times from Since on and before Until
+	MinID, MaxID int64     // see [vitrine.Record.ID]; both included, 0: no bound
 
 	// Before and After are cursors from a [Page]: builds that come after it in
 	// the list, being older, or before it. At most one of them is given.
 	Before, After string
+	Skip          int // builds of the list to leave out first, up to MaxSkip; not with a cursor
 	Limit         int // 1 to MaxLimit; 0 is DefaultLimit
 }
 

@@ -1,0 +1,11 @@
+package server
+
+import (
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+)
+
+func (s *Server) preview(c echo.Context) error {
+	return refuse(http.StatusNotImplemented, "not built yet")
+}
