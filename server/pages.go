@@ -3,9 +3,6 @@ package server
 import (
 	"bytes"
 	"net/http"
-	"net/url"
-	"regexp"
-	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -16,10 +13,7 @@ import (
 	"vitrine/web"
 )
 
-const (
-	listed = 50 // builds on a page of the list
-	recent = 20 // builds at the end of a service's page
-)
+const recent = 20 // builds at the end of a service's page
 
 // page renders one page of the site.
 func (s *Server) page(c echo.Context, status int, p web.Page) error {
@@ -54,30 +48,6 @@ func (s *Server) overview(c echo.Context) error {
 			Service: describeService(k, k.Services[name], now),
 			History: byName[name].Last,
 		})
-	}
-	return s.page(c, http.StatusOK, p)
-}
-
-// builds is the list, narrowed and paged by the address.
-func (s *Server) builds(c echo.Context) error {
-	values := c.QueryParams()
-	q, err := parseQuery(values)
-	if err != nil {
-		return err
-	}
-	q.Limit = listed
-	list, err := s.Index.Builds(c.Request().Context(), q)
-	if err != nil {
-		return err
-	}
-	p := web.BuildsPage{Filter: make(url.Values), Builds: list.Builds, Newer: list.Newer, Older: list.Older}
-	for _, name := range web.FilterParams {
-		if v := filled(values[name]); v != nil {
-			p.Filter[name] = v
-		}
-	}
-	if k, err := s.keyringNow(); err == nil {
-		p.Services = sortedKeys(k.Services)
 	}
 	return s.page(c, http.StatusOK, p)
 }
@@ -206,42 +176,4 @@ func (s *Server) keyringPage(c echo.Context) error {
 	}
 	s.mu.Unlock()
 	return s.page(c, http.StatusOK, p)
-}
-
-var (
-	hexPrefix    = regexp.MustCompile(`^[0-9a-f]{7,32}$`)
-	changeNumber = regexp.MustCompile(`^[0-9]{1,9}$`)
-)
-
-// search sends the search box's question to the page or list that answers it.
-func (s *Server) search(c echo.Context) error {
-	ctx := c.Request().Context()
-	q := strings.TrimSpace(c.QueryParam("q"))
-	number := strings.ReplaceAll(q, ",", "")
-	filter := url.Values{"job_name": {q}}
-	switch k, err := s.keyringNow(); {
-	case q == "":
-		filter = nil
-	case len(q) > vitrine.MaxString:
-		return refuse(http.StatusBadRequest, "more than %d bytes to search for", vitrine.MaxString)
-	case err == nil && k.Services[q] != nil:
-		return c.Redirect(http.StatusSeeOther, web.ServicePath(s.Tenant, q))
-	case changeNumber.MatchString(number):
-		filter = url.Values{"change": {number}}
-	case hexPrefix.MatchString(q):
-		list, err := s.Index.Builds(ctx, index.Query{UUID: []string{q + "*"}, Limit: 2})
-		if err != nil {
-			return err
-		}
-		if len(list.Builds) == 1 {
-			return c.Redirect(http.StatusSeeOther, web.BuildPath(s.Tenant, list.Builds[0].UUID))
-		}
-		if set, err := s.Index.Buildset(ctx, q); err == nil && len(set) > 0 {
-			return c.Redirect(http.StatusSeeOther, web.BuildsetPath(s.Tenant, q))
-		}
-		filter = url.Values{"uuid": {q + "*"}}
-	case !strings.Contains(q, "*"):
-		filter = url.Values{"job_name": {"*" + q + "*"}}
-	}
-	return c.Redirect(http.StatusSeeOther, web.BuildsPath(s.Tenant, filter))
 }

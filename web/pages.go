@@ -2,7 +2,6 @@ package web
 
 import (
 	"net/http"
-	"net/url"
 	"time"
 
 	"vitrine"
@@ -68,18 +67,6 @@ type ServiceHistory struct {
 
 // A Tally counts builds that have ended.
 type Tally struct{ Builds, Succeeded int }
-
-// A BuildsPage is the list of builds, newest first.
-type BuildsPage struct {
-	// Filter holds what narrows the list, by the names in [FilterParams].
-	Filter url.Values
-	Builds []vitrine.Build
-	// Newer and Older are the cursors of the pages beside this one, empty where
-	// there is none.
-	Newer, Older string
-	// Services are the names that the form offers.
-	Services []string
-}
 
 // A BuildPage is one build, with readers and artifacts.
 type BuildPage struct {
@@ -161,10 +148,6 @@ type ErrorPage struct {
 func (OverviewPage) template() string { return "overview" }
 func (OverviewPage) section() string  { return "overview" }
 func (OverviewPage) title() string    { return "Overview" }
-
-func (BuildsPage) template() string { return "builds" }
-func (BuildsPage) section() string  { return "builds" }
-func (BuildsPage) title() string    { return "Builds" }
 
 func (BuildPage) template() string { return "build" }
 func (BuildPage) section() string  { return "builds" }

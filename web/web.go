@@ -23,7 +23,7 @@ import (
 // ContentSecurityPolicy is the policy that every page is written for: nothing
 // inline, nothing from another origin, no markup made by a script.
 const ContentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; " +
-	"img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; " +
+	"img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; " +
 	"require-trusted-types-for 'script'"
 
 // A Layout is what all pages share.
