@@ -66,6 +66,17 @@ func ImportedKey(start time.Time, uuid string) string {
 	return DayPrefix(start) + uuid + "/" + importedName
 }
 
+// Key is where the record is stored.
+func (r *Record) Key() string {
+	switch {
+	case r.IsImported():
+		return ImportedKey(r.StartTime, r.UUID)
+	case r.IsStarted():
+		return StartedKey(r.StartTime, r.UUID)
+	}
+	return RecordKey(r.StartTime, r.UUID)
+}
+
 // SignatureKey is the key of the signature beside the record at key.
 func SignatureKey(key string) string { return key + signatureSuffix }
 

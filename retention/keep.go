@@ -37,6 +37,9 @@ func Keep(ctx context.Context, bucket storage.Bucket, x *index.Index, b *vitrine
 		}
 		return err
 	}
+	if b.IsImported() {
+		return fmt.Errorf("keep build %s: it was imported from %s: nothing of it expires here", b.UUID, b.Imported.Source)
+	}
 	ended, err := there(vitrine.RecordKey(b.StartTime, b.UUID))
 	if err == nil && !ended {
 		ended, err = there(vitrine.MarkKey(vitrine.InterruptedKind, b.StartTime, b.UUID))

@@ -47,6 +47,9 @@ func (c *collection) listRecords(ctx context.Context) error {
 		if err != nil {
 			continue
 		}
+		if key.Kind == vitrine.ImportedKind {
+			continue // another CI's word: it has no artifacts here, and its times prove nothing
+		}
 		day := int32(key.Day.Unix() / (24 * 3600))
 		k, there := c.known[idOf(key.UUID)]
 		if there && k.day != day {
@@ -131,7 +134,7 @@ func (c *collection) orphan(ctx context.Context, h heap) error {
 				return c.problem(ctx, item, err) // it came meanwhile, if that is nil
 			}
 		}
-	} else if _, _, err := c.index.Build(ctx, item.UUID); !errors.Is(err, fs.ErrNotExist) {
+	} else if b, _, err := c.index.Build(ctx, item.UUID); !errors.Is(err, fs.ErrNotExist) && !b.IsImported() {
 		// A store's listing may be late: what it lacks is not surely gone.
 		return c.problem(ctx, item, cmp.Or(err, errUnlisted))
 	}

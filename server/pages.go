@@ -81,7 +81,7 @@ func (s *Server) build(c echo.Context) error {
 // signatureOf checks the signature of the record that the page shows, anew each
 // time: the index is not believed.
 func (s *Server) signatureOf(c echo.Context, b vitrine.Build, entry index.Entry) web.Signature {
-	if len(entry.Signature) == 0 || b.State == vitrine.Interrupted { // that of its start says nothing of what there is
+	if b.IsImported() || len(entry.Signature) == 0 || b.State == vitrine.Interrupted { // that of its start says nothing of what there is
 		return web.Signature{State: web.Unsigned}
 	}
 	k, err := s.Keyring.At(c.Request().Context(), b.Keyring.Commit)

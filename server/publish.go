@@ -110,7 +110,8 @@ func (s *Server) takeUUID(ctx context.Context, record *vitrine.Record, signed vi
 		return s.store(ctx, vitrine.StartedKey(record.StartTime, record.UUID), signed)
 	case errors.Is(err, storage.ErrUnavailable):
 		// Another store may take it: what one that is down has, the index knows.
-		if _, _, unknown := s.Index.Build(ctx, record.UUID); errors.Is(unknown, fs.ErrNotExist) {
+		known, _, unknown := s.Index.Build(ctx, record.UUID)
+		if errors.Is(unknown, fs.ErrNotExist) || unknown == nil && known.IsImported() {
 			return s.store(ctx, vitrine.StartedKey(record.StartTime, record.UUID), signed)
 		}
 	}
@@ -196,9 +197,11 @@ func (s *Server) checkStart(ctx context.Context, record *vitrine.Record, signed 
 // startedRecord returns the stored started.json of a build.
 func (s *Server) startedRecord(ctx context.Context, start time.Time, uuid string) ([]byte, error) {
 	// The index knows a build of another day with this uuid; the bucket is asked
-	// since the index may be behind it.
+	// since the index may be behind it. One that was imported gives way.
 	if known, _, err := s.Index.Build(ctx, uuid); err == nil {
-		start = known.StartTime
+		if !known.IsImported() {
+			start = known.StartTime
+		}
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}

@@ -52,7 +52,7 @@ func fetchSigned(ctx context.Context, c *client.Client, key, uuid string) (*vitr
 	if err != nil {
 		return nil, signed, fmt.Errorf("%w: record of build %s: %w", errUnverified, uuid, err)
 	}
-	if record.UUID != uuid || record.Tenant != c.Tenant() || key != keyOf(record) {
+	if record.UUID != uuid || record.Tenant != c.Tenant() || key != record.Key() {
 		return nil, signed, fmt.Errorf("%w: asked for build %s of tenant %s, the server gave the record of %s of %s", errUnverified, uuid, c.Tenant(), record.UUID, record.Tenant)
 	}
 	sig, err := readObject(ctx, c, vitrine.SignatureKey(key), vitrine.MaxSignatureSize)
@@ -60,14 +60,6 @@ func fetchSigned(ctx context.Context, c *client.Client, key, uuid string) (*vitr
 		return nil, signed, err
 	}
 	return record, vitrine.SignedRecord{Record: string(text), Signature: string(sig)}, nil
-}
-
-// keyOf is where a record is stored.
-func keyOf(r *vitrine.Record) string {
-	if r.IsStarted() {
-		return vitrine.StartedKey(r.StartTime, r.UUID)
-	}
-	return vitrine.RecordKey(r.StartTime, r.UUID)
 }
 
 func readObject(ctx context.Context, c *client.Client, key string, limit int64) ([]byte, error) {

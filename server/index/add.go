@@ -13,8 +13,8 @@ import (
 	"vitrine"
 )
 
-// An Entry is a started.json or a build.json as it is stored, and what is
-// stored as its signature: nothing, where there is none.
+// An Entry is a record as it is stored, and what is stored as its signature:
+// nothing, where there is none, as of all that were imported.
 type Entry struct {
 	Record    []byte
 	Signature []byte
@@ -25,10 +25,11 @@ type Entry struct {
 var ErrDuplicate = fmt.Errorf("another build of that uuid is in the history: %w", fs.ErrExist)
 
 // Add puts a record into the index. Of records with one uuid a build.json counts
-// before a started.json, then the earlier start, whichever came first, so that
-// an index filled anew says the same. One that does not count is refused with
-// [ErrDuplicate]; the started.json of the build.json that is there, and what is
-// there already, change nothing.
+// before a started.json, that before an imported.json, then the earlier start,
+// whichever came first, so that an index filled anew says the same. One that does
+// not count is refused with [ErrDuplicate]; the started.json of the build.json that
+// is there, an imported.json of what was published, and what is there already,
+// change nothing.
 // A record that is not acceptable is an error that wraps [vitrine.ErrRecord].
 func (x *Index) Add(ctx context.Context, e Entry) error {
 	r, err := x.parse(e)
@@ -65,6 +66,9 @@ func (x *Index) parse(e Entry) (*vitrine.Record, error) {
 	r, err := vitrine.ParseRecord(e.Record)
 	if err != nil {
 		return nil, err
+	}
+	if r.IsImported() && len(e.Signature) > 0 {
+		return nil, fmt.Errorf("%w: it was imported, and there is a signature", vitrine.ErrRecord)
 	}
 	if r.Tenant != x.tenant {
 		return nil, fmt.Errorf("%w: tenant: is %q, this history is %q", vitrine.ErrRecord, r.Tenant, x.tenant)
@@ -107,30 +111,29 @@ func (x *Index) addAll(ctx context.Context, list []arrival) (added int, duplicat
 func (x *Index) add(ctx context.Context, tx *sql.Tx, p parsed) (changed bool, err error) {
 	r := p.record
 	uuid := unhex(r.UUID)
-	var id, start, ended int64
-	err = tx.QueryRowContext(ctx, "SELECT id, start, ended FROM builds WHERE uuid = ?", uuid).Scan(&id, &start, &ended)
-	finished, later := ended != 0, r.StartTime.Unix()-start
+	var id, start, ended, source int64
+	err = tx.QueryRowContext(ctx, "SELECT id, start, ended, source FROM builds WHERE uuid = ?", uuid).Scan(&id, &start, &ended, &source)
+	there, comes := standingOf(ended != 0, source != 0), standingOf(!r.IsStarted(), r.IsImported())
+	later := r.StartTime.Unix() - start
 	switch {
 	case err == sql.ErrNoRows:
 		id = 0
 	case err != nil:
 		return false, err
-	case finished && r.IsStarted() && later == 0: // what began the build
-		return false, nil
-	case finished && r.IsStarted():
-		return false, ErrDuplicate
-	case !finished && !r.IsStarted():
+	case comes > there:
 		// takes the place
-	case later > 0:
+	case comes < there && (comes == isImported || later == 0): // or it began the build
+		return false, nil
+	case comes < there, later > 0:
 		return false, ErrDuplicate
 	case later < 0:
 		// takes the place
 	default:
-		var there []byte
-		if err := tx.QueryRowContext(ctx, "SELECT record FROM records WHERE build = ?", id).Scan(&there); err != nil {
+		var record []byte
+		if err := tx.QueryRowContext(ctx, "SELECT record FROM records WHERE build = ?", id).Scan(&record); err != nil {
 			return false, err
 		}
-		if !bytes.Equal(there, p.entry.Record) {
+		if !bytes.Equal(record, p.entry.Record) {
 			return false, ErrDuplicate
 		}
 		return false, nil
@@ -156,12 +159,31 @@ func (x *Index) add(ctx context.Context, tx *sql.Tx, p parsed) (changed bool, er
 	return err == nil, err
 }
 
-// The columns of a build that its record gives, in the order of row.
-const buildColumns = `start, uuid, series, service, job, buildset, change, ended, expires, voting, sealed, public, bytes,
-	patchset, ref, oldrev, newrev, ref_url, event_id, nodeset, error_detail, keyring_commit, keyring_url, publisher`
+// A standing says which of the records of one uuid counts: the highest.
+type standing int
 
 const (
-	buildValues = "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
+	isImported standing = iota + 1
+	hasStarted
+	hasEnded
+)
+
+func standingOf(ended, imported bool) standing {
+	switch {
+	case imported:
+		return isImported
+	case ended:
+		return hasEnded
+	}
+	return hasStarted
+}
+
+// The columns of a build that its record gives, in the order of row.
+const buildColumns = `start, uuid, series, service, job, buildset, change, ended, expires, voting, sealed, public, bytes,
+	patchset, ref, oldrev, newrev, ref_url, event_id, nodeset, error_detail, keyring_commit, keyring_url, publisher, source, held, final`
+
+const (
+	buildValues = "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
 	insertBuild = "INSERT INTO builds (" + buildColumns + ") VALUES (" + buildValues + ") RETURNING id"
 	// No build is interrupted that has ended, or that begins earlier than it was
 	// thought to.
@@ -186,12 +208,19 @@ func (x *Index) row(ctx context.Context, tx *sql.Tx, r *vitrine.Record) ([]any, 
 	if err != nil {
 		return nil, err
 	}
+	var source int64
+	if r.IsImported() {
+		if source, err = x.catalog.addName(ctx, tx, r.Imported.Source); err != nil {
+			return nil, err
+		}
+	}
+	b := vitrine.Build{Record: *r}
 	sealed, public, size := count(r)
 	return []any{
 		r.StartTime.Unix(), unhex(r.UUID), id, s.service, s.job, unhex(r.Buildset), r.Ref.Change, unix(r.EndTime), unix(r.Expires),
 		r.Voting, sealed, public, size,
 		r.Ref.Patchset, r.Ref.Ref, r.Ref.OldRev, r.Ref.NewRev, r.Ref.RefURL, r.EventID, r.Nodeset, r.ErrorDetail,
-		r.Keyring.Commit, r.Keyring.URL, r.Publisher,
+		r.Keyring.Commit, r.Keyring.URL, r.Publisher, source, b.Held(), b.Final(),
 	}, nil
 }
 

@@ -10,10 +10,10 @@ import (
 const keptBytes = 8 << 20
 
 // A version tells apart what may be stored of one build: no two records of one
-// uuid and start have the same end (see add).
+// uuid, start and source have the same end (see add).
 type version struct {
-	uuid         string
-	start, ended int64 // as in the table of builds
+	uuid                 string
+	start, ended, source int64 // as in the table of builds
 }
 
 // big keeps the big records that were asked for last. Parsing one takes tens of

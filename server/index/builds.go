@@ -115,17 +115,18 @@ func (x *Index) builds(ctx context.Context, tx *sql.Tx, list []chosen) ([]vitrin
 // scan reads a row of id, buildColumns and what marks say.
 func (x *Index) scan(rows *sql.Rows) (int64, vitrine.Build, error) {
 	b := vitrine.Build{Record: vitrine.Record{Version: vitrine.RecordVersion, Tenant: x.tenant}}
-	var id, start, ended, expires, number, service, job, interrupted, kept, expired int64
+	var id, start, ended, expires, number, service, job, source, interrupted, kept, expired int64
+	var held, final bool
 	var uuid, buildset sql.RawBytes
 	err := rows.Scan(&id, &start, &uuid, &number, &service, &job, &buildset, &b.Ref.Change, &ended, &expires,
 		&b.Voting, &b.Sealed, &b.Public, &b.Bytes,
 		&b.Ref.Patchset, &b.Ref.Ref, &b.Ref.OldRev, &b.Ref.NewRev, &b.Ref.RefURL, &b.EventID, &b.Nodeset, &b.ErrorDetail,
-		&b.Keyring.Commit, &b.Keyring.URL, &b.Publisher, &interrupted, &kept, &expired)
+		&b.Keyring.Commit, &b.Keyring.URL, &b.Publisher, &source, &held, &final, &interrupted, &kept, &expired)
 	if err != nil {
 		return 0, b, err
 	}
 	names, all := x.catalog.snapshot()
-	if number < 1 || number >= int64(len(all)) || len(uuid) != 16 || len(buildset) != 16 {
+	if number < 1 || number >= int64(len(all)) || source < 0 || source >= int64(len(names)) || len(uuid) != 16 || len(buildset) != 16 {
 		return 0, b, fmt.Errorf("index: row %d is broken", id)
 	}
 	s := all[number]
@@ -134,6 +135,9 @@ func (x *Index) scan(rows *sql.Rows) (int64, vitrine.Build, error) {
 	b.UUID, b.Buildset = hex.EncodeToString(uuid), hex.EncodeToString(buildset)
 	b.StartTime, b.EndTime, b.Expires = fromUnix(start), fromUnix(ended), fromUnix(expires)
 	b.Kept, b.Expired = kept != 0, fromUnix(expired)
+	if source != 0 {
+		b.Imported = &vitrine.Imported{Source: names[source], Held: held, Final: final}
+	}
 	if interrupted != 0 {
 		b.Result = "" // that of its series is for filters
 	}
@@ -185,8 +189,8 @@ func (x *Index) Build(ctx context.Context, uuid string) (vitrine.Build, Entry, e
 func (x *Index) record(ctx context.Context, uuid string) (parsed, error) {
 	v := version{uuid: uuid}
 	var size int
-	err := x.read.QueryRowContext(ctx, `SELECT start, ended, length(record) FROM builds JOIN records ON build = builds.id
-		WHERE uuid = ?`, unhex(uuid)).Scan(&v.start, &v.ended, &size)
+	err := x.read.QueryRowContext(ctx, `SELECT start, ended, source, length(record) FROM builds JOIN records ON build = builds.id
+		WHERE uuid = ?`, unhex(uuid)).Scan(&v.start, &v.ended, &v.source, &size)
 	if err != nil {
 		return parsed{}, err
 	}
@@ -201,8 +205,8 @@ func (x *Index) record(ctx context.Context, uuid string) (parsed, error) {
 		}
 	}
 	var p parsed
-	err = x.read.QueryRowContext(ctx, `SELECT start, ended, record, signature FROM builds JOIN records ON build = builds.id
-		WHERE uuid = ?`, unhex(uuid)).Scan(&v.start, &v.ended, &p.entry.Record, &p.entry.Signature)
+	err = x.read.QueryRowContext(ctx, `SELECT start, ended, source, record, signature FROM builds JOIN records ON build = builds.id
+		WHERE uuid = ?`, unhex(uuid)).Scan(&v.start, &v.ended, &v.source, &p.entry.Record, &p.entry.Signature)
 	if err != nil {
 		return parsed{}, err
 	}

@@ -34,7 +34,9 @@ func (x *Index) Services(ctx context.Context, n int) ([]ServiceHistory, error) {
 		names, all := x.catalog.snapshot()
 		services := make(map[int64]bool)
 		for _, s := range all[1:] {
-			services[s.service] = true
+			if names[s.service] != "" { // as of an imported build that the keyring knows no service for
+				services[s.service] = true
+			}
 		}
 		ids := byName(services, names)
 		last, err := x.last(ctx, tx, ids, n, func(id int64) *plan { return having("service", id) })

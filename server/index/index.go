@@ -32,7 +32,7 @@ var schema string
 
 const (
 	applicationID = 0x76697472 // "vitr", in the file's header: it is ours to delete
-	schemaVersion = 3
+	schemaVersion = 4
 
 	readers    = 4                // connections that read at once
 	checkTime  = 2 * time.Second  // that opening may spend on looking for damage

@@ -46,6 +46,9 @@ func entry(t testing.TB, r *vitrine.Record) index.Entry {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if r.IsImported() {
+		return index.Entry{Record: b}
+	}
 	return index.Entry{Record: b, Signature: []byte("signature of " + r.UUID)}
 }
 
@@ -60,12 +63,10 @@ func put(t testing.TB, b storage.Bucket, key string, body []byte) {
 // publish puts a record into a bucket.
 func publish(t testing.TB, b storage.Bucket, r *vitrine.Record) {
 	t.Helper()
-	key := vitrine.RecordKey(r.StartTime, r.UUID)
-	if r.IsStarted() {
-		key = vitrine.StartedKey(r.StartTime, r.UUID)
+	key, e := r.Key(), entry(t, r)
+	if e.Signature != nil {
+		put(t, b, vitrine.SignatureKey(key), e.Signature)
 	}
-	e := entry(t, r)
-	put(t, b, vitrine.SignatureKey(key), e.Signature)
 	put(t, b, key, e.Record)
 }
 

@@ -194,11 +194,7 @@ func (f *found) newMarks() []vitrine.KeyKind {
 	var kinds []vitrine.KeyKind
 	for _, kind := range []vitrine.KeyKind{vitrine.InterruptedKind, vitrine.KeptKind, vitrine.ExpiredKind} {
 		o, there := f.marks[kind]
-		var stored int64
-		var known bool
-		if f.had != nil {
-			stored, known = f.had.marks[kind]
-		}
+		stored, known := f.had.marks[kind]
 		if there != known || there && stored != o.ModTime.UnixMilli() {
 			kinds = append(kinds, kind)
 		}

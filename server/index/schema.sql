@@ -49,6 +49,9 @@ CREATE TABLE builds (
   keyring_commit TEXT NOT NULL,
   keyring_url    TEXT NOT NULL,
   publisher      TEXT NOT NULL,
+  source   INTEGER NOT NULL,    -- of an imported build: the number of its source's name; 0: it was published
+  held     INTEGER NOT NULL,
+  final    INTEGER NOT NULL,
   -- What marks say: seconds since 1970, 0: there is none. An interrupted build
   -- has its partial artifacts counted above; one that has ended is not one.
   interrupted    INTEGER NOT NULL DEFAULT 0,

@@ -110,17 +110,29 @@ type syncer struct {
 // A found build is one whose records the index does not have, or not the last, or
 // whose marks are others than it has.
 type found struct {
-	day             time.Time
-	uuid            string
-	started, record int64 // size, or -1: not there
-	marks           map[vitrine.KeyKind]storage.Object
-	had             *indexed // nil: the index does not know the build
+	day     time.Time
+	uuid    string
+	records [hasEnded + 1]storage.Object // by standing; without a key: not there
+	marks   map[vitrine.KeyKind]storage.Object
+	had     indexed
 }
 
 // indexed is what the index has of a build.
 type indexed struct {
-	ended bool
-	marks map[vitrine.KeyKind]int64 // when they were stored
+	standing standing                  // 0: it does not know the build
+	marks    map[vitrine.KeyKind]int64 // when they were stored
+}
+
+// news are the standings of the records that count before what the index has, the
+// highest first.
+func (f *found) news() []standing {
+	var list []standing
+	for _, s := range []standing{hasEnded, hasStarted, isImported} {
+		if f.records[s].Key != "" && s > f.had.standing {
+			list = append(list, s)
+		}
+	}
+	return list
 }
 
 // list looks for builds that the index lacks.
@@ -154,8 +166,10 @@ func (s *syncer) listPrefix(ctx context.Context, prefix string) error {
 		if f.uuid == "" {
 			return nil
 		}
-		f.had = have[f.uuid]
-		if f.had != nil && (f.had.ended || f.record < 0) && len(f.newMarks()) == 0 {
+		if had := have[f.uuid]; had != nil {
+			f.had = *had
+		}
+		if f.had.standing > 0 && len(f.news()) == 0 && len(f.newMarks()) == 0 {
 			s.count(1)
 			return nil
 		}
@@ -189,13 +203,15 @@ func (s *syncer) listPrefix(ctx context.Context, prefix string) error {
 					return err
 				}
 			}
-			f = found{day: key.Day, uuid: key.UUID, started: -1, record: -1}
+			f = found{day: key.Day, uuid: key.UUID}
 		}
 		switch key.Kind {
 		case vitrine.StartedKind:
-			f.started = o.Size
+			f.records[hasStarted] = o
 		case vitrine.RecordKind:
-			f.record = o.Size
+			f.records[hasEnded] = o
+		case vitrine.ImportedKind:
+			f.records[isImported] = o
 		case vitrine.InterruptedKind, vitrine.KeptKind, vitrine.ExpiredKind:
 			if f.marks == nil {
 				f.marks = make(map[vitrine.KeyKind]storage.Object)
@@ -208,7 +224,7 @@ func (s *syncer) listPrefix(ctx context.Context, prefix string) error {
 
 // indexedOn are the builds of a day that the index has.
 func (x *Index) indexedOn(ctx context.Context, day time.Time) (map[string]*indexed, error) {
-	rows, err := x.read.QueryContext(ctx, `SELECT uuid, ended <> 0, kind, stored FROM builds LEFT JOIN marks ON build = id
+	rows, err := x.read.QueryContext(ctx, `SELECT uuid, ended <> 0, source <> 0, kind, stored FROM builds LEFT JOIN marks ON build = id
 		WHERE start >= ? AND start < ?`, day.Unix(), day.AddDate(0, 0, 1).Unix())
 	if err != nil {
 		return nil, err
@@ -216,16 +232,16 @@ func (x *Index) indexedOn(ctx context.Context, day time.Time) (map[string]*index
 	defer rows.Close()
 	have := make(map[string]*indexed)
 	var uuid sql.RawBytes
-	var ended bool
+	var ended, imported bool
 	var kind sql.NullString
 	var stored sql.NullInt64
 	for rows.Next() {
-		if err := rows.Scan(&uuid, &ended, &kind, &stored); err != nil {
+		if err := rows.Scan(&uuid, &ended, &imported, &kind, &stored); err != nil {
 			return nil, err
 		}
 		b := have[hex.EncodeToString(uuid)]
 		if b == nil {
-			b = &indexed{ended: ended}
+			b = &indexed{standing: standingOf(ended, imported)}
 			have[hex.EncodeToString(uuid)] = b
 		}
 		if kind.Valid {
@@ -237,19 +253,17 @@ func (x *Index) indexedOn(ctx context.Context, day time.Time) (map[string]*index
 
 // readBuild reads the record that says most about a build, and its marks.
 func (s *syncer) readBuild(ctx context.Context, f found) {
-	started, record := f.dayKeys()
 	a := arrival{uuid: f.uuid, day: f.day}
-	if f.record >= 0 && (f.had == nil || !f.had.ended) {
-		a.parsed = s.readRecord(ctx, f, record, f.record)
+	for _, standing := range f.news() {
+		if a.parsed = s.readRecord(ctx, f.records[standing]); a.parsed != nil {
+			break
+		}
 	}
 	switch {
 	case a.parsed != nil:
-	case f.had != nil:
+	case f.had.standing > 0:
 		s.count(1)
-	case f.started >= 0:
-		a.parsed = s.readRecord(ctx, f, started, f.started)
-	}
-	if a.parsed == nil && f.had == nil {
+	default:
 		return
 	}
 	if a.marks = s.readMarks(ctx, f); a.parsed != nil || len(a.marks) > 0 {
@@ -257,44 +271,41 @@ func (s *syncer) readBuild(ctx context.Context, f found) {
 	}
 }
 
-func (f found) dayKeys() (started, record string) {
-	return vitrine.StartedKey(f.day, f.uuid), vitrine.RecordKey(f.day, f.uuid)
-}
-
 // readRecord reads and parses one record; what it returns is nil if it can't.
-func (s *syncer) readRecord(ctx context.Context, f found, key string, size int64) *parsed {
-	if size > bigRecord {
+func (s *syncer) readRecord(ctx context.Context, o storage.Object) *parsed {
+	if o.Size > bigRecord {
 		s.big.Lock()
 		defer s.big.Unlock()
 	}
-	p, err := s.parse(ctx, f, key)
+	p, err := s.parse(ctx, o.Key)
 	switch {
 	case ctx.Err() != nil: // which Sync itself reports
 	case err == nil:
 		return &p
 	case errors.Is(err, vitrine.ErrRecord):
-		s.passOver(key, err)
+		s.passOver(o.Key, err)
 	case errors.Is(err, fs.ErrNotExist): // deleted since it was listed
-		s.problem(key, err)
+		s.problem(o.Key, err)
 	default:
-		s.retryLater(key, err)
+		s.retryLater(o.Key, err)
 	}
 	return nil
 }
 
-func (s *syncer) parse(ctx context.Context, f found, key string) (p parsed, err error) {
+func (s *syncer) parse(ctx context.Context, key string) (p parsed, err error) {
 	if p.entry.Record, err = s.readAll(ctx, key, vitrine.MaxRecordSize); err != nil {
 		return p, err
 	}
-	p.entry.Signature, err = s.readAll(ctx, vitrine.SignatureKey(key), vitrine.MaxSignatureSize)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) { // unsigned is for others to judge
-		return p, err
+	if k, _ := vitrine.ParseKey(key); k.Kind != vitrine.ImportedKind {
+		p.entry.Signature, err = s.readAll(ctx, vitrine.SignatureKey(key), vitrine.MaxSignatureSize)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // unsigned is for others to judge
+			return p, err
+		}
 	}
 	if p.record, err = s.x.parse(p.entry); err != nil {
 		return p, err
 	}
-	started, record := found{day: p.record.StartTime, uuid: p.record.UUID}.dayKeys()
-	if p.record.IsStarted() && key != started || !p.record.IsStarted() && key != record {
+	if key != p.record.Key() {
 		return p, fmt.Errorf("%w: it is that of another build or state: uuid %s, start %s, result %q",
 			vitrine.ErrRecord, p.record.UUID, p.record.StartTime.Format(time.RFC3339), p.record.Result)
 	}
@@ -331,11 +342,7 @@ func (s *syncer) addAll(ctx context.Context, stop func()) error {
 			return
 		}
 		for _, r := range duplicates {
-			started, record := found{day: r.StartTime, uuid: r.UUID}.dayKeys()
-			if r.IsStarted() {
-				record = started
-			}
-			s.passOver(record, ErrDuplicate)
+			s.passOver(r.Key(), ErrDuplicate)
 		}
 		s.count(records - len(duplicates))
 		s.report.Added += added
