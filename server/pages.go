@@ -13,8 +13,6 @@ import (
 	"vitrine/web"
 )
 
-const recent = 20 // builds at the end of a service's page
-
 // page renders one page of the site.
 func (s *Server) page(c echo.Context, status int, p web.Page) error {
 	layout := web.Layout{Tenant: s.Tenant, Now: time.Now(), PublicURL: s.PublicURL}
@@ -23,33 +21,6 @@ func (s *Server) page(c echo.Context, status int, p web.Page) error {
 		return err
 	}
 	return c.HTMLBlob(status, b.Bytes())
-}
-
-// overview is the front page: every service of the keyring with its last builds.
-func (s *Server) overview(c echo.Context) error {
-	k, err := s.keyringNow()
-	if err != nil {
-		return err
-	}
-	histories, err := s.Index.Services(c.Request().Context(), web.HistoryLength)
-	if err != nil {
-		return err
-	}
-	byName := make(map[string]index.ServiceHistory, len(histories))
-	var p web.OverviewPage
-	for _, h := range histories {
-		byName[h.Name] = h
-		p.Lately.Builds += h.DayEnded
-		p.Lately.Succeeded += h.DaySucceeded
-	}
-	now := time.Now()
-	for _, name := range sortedKeys(k.Services) {
-		p.Services = append(p.Services, web.ServiceHistory{
-			Service: describeService(k, k.Services[name], now),
-			History: byName[name].Last,
-		})
-	}
-	return s.page(c, http.StatusOK, p)
 }
 
 // build is the page of one build.
@@ -109,71 +80,4 @@ func (s *Server) buildset(c echo.Context) error {
 		return refuse(http.StatusNotFound, "there is no buildset %q in the history", uuid)
 	}
 	return s.page(c, http.StatusOK, web.BuildsetPage{UUID: uuid, Builds: builds})
-}
-
-// service is the page of one service: its jobs, its readers, its last builds.
-func (s *Server) service(c echo.Context) error {
-	ctx, name := c.Request().Context(), param(c, "name")
-	k, err := s.keyringNow()
-	if err != nil {
-		return err
-	}
-	service := k.Services[name]
-	if service == nil {
-		return refuse(http.StatusNotFound, "the keyring has no service %q", name)
-	}
-	jobs, err := s.Index.Jobs(ctx, name, web.HistoryLength)
-	if err != nil {
-		return err
-	}
-	list, err := s.Index.Builds(ctx, index.Query{Service: []string{name}, Limit: recent})
-	if err != nil {
-		return err
-	}
-	p := web.ServicePage{Service: describeService(k, service, time.Now()), Builds: list.Builds, Keyring: vitrine.Keyring{Commit: k.Commit, URL: k.URL}}
-	for _, j := range jobs {
-		p.Jobs = append(p.Jobs, web.JobHistory{Name: j.Name, History: j.Last})
-	}
-	return s.page(c, http.StatusOK, p)
-}
-
-// job is the page of one job.
-func (s *Server) job(c echo.Context) error {
-	name := param(c, "name")
-	list, err := s.Index.Builds(c.Request().Context(), index.Query{Job: []string{name}, Limit: listed})
-	if err != nil {
-		return err
-	}
-	p := web.JobPage{Name: name, Builds: list.Builds}
-	if k, err := s.keyringNow(); err == nil {
-		if service, err := k.ServiceOf(name); err == nil {
-			p.Service = service.Name
-		}
-	}
-	if p.Service == "" && len(list.Builds) == 0 {
-		return refuse(http.StatusNotFound, "there is no job %q in the keyring or the history", name)
-	}
-	return s.page(c, http.StatusOK, p)
-}
-
-// keyringPage says who can read what.
-func (s *Server) keyringPage(c echo.Context) error {
-	k, err := s.keyringNow()
-	if err != nil {
-		return err
-	}
-	now := time.Now()
-	p := web.KeyringPage{Keyring: vitrine.Keyring{Commit: k.Commit, URL: k.URL}}
-	for _, name := range sortedKeys(k.Services) {
-		p.Services = append(p.Services, describeService(k, k.Services[name], now))
-	}
-	for _, name := range sortedKeys(k.People) {
-		p.People = append(p.People, describePerson(k, name, "", groupsOf(k, name), now))
-	}
-	s.mu.Lock()
-	if err := s.health["keyring"]; err != nil {
-		p.Problem = err.Error()
-	}
-	s.mu.Unlock()
-	return s.page(c, http.StatusOK, p)
 }

@@ -52,22 +52,6 @@ func (s Service) Usable() int {
 	return n
 }
 
-// An OverviewPage shows all services of a tenant, in the order given.
-type OverviewPage struct {
-	Services []ServiceHistory
-	// Lately counts the builds that ended in the last day.
-	Lately Tally
-}
-
-// A ServiceHistory is a service with its last builds, newest first.
-type ServiceHistory struct {
-	Service
-	History []vitrine.Build
-}
-
-// A Tally counts builds that have ended.
-type Tally struct{ Builds, Succeeded int }
-
 // A BuildPage is one build, with readers and artifacts.
 type BuildPage struct {
 	Build vitrine.Build
@@ -105,29 +89,6 @@ type BuildsetPage struct {
 	Builds []vitrine.Build // in any order; shown by start
 }
 
-// A ServicePage is one service.
-type ServicePage struct {
-	Service Service
-	Jobs    []JobHistory
-	// Builds are the last [HistoryLength] of all jobs, newest first: all are in
-	// the strip, the first ones in the list.
-	Builds  []vitrine.Build
-	Keyring vitrine.Keyring
-}
-
-// A JobHistory is a job with its last builds, newest first.
-type JobHistory struct {
-	Name    string
-	History []vitrine.Build
-}
-
-// A JobPage is one job with its last builds, newest first.
-type JobPage struct {
-	Name    string
-	Service string // that owns it; may be empty
-	Builds  []vitrine.Build
-}
-
 // A KeyringPage says who can read what.
 type KeyringPage struct {
 	Keyring  vitrine.Keyring
@@ -145,10 +106,6 @@ type ErrorPage struct {
 	RequestID string
 }
 
-func (OverviewPage) template() string { return "overview" }
-func (OverviewPage) section() string  { return "overview" }
-func (OverviewPage) title() string    { return "Overview" }
-
 func (BuildPage) template() string { return "build" }
 func (BuildPage) section() string  { return "builds" }
 func (p BuildPage) title() string {
@@ -158,14 +115,6 @@ func (p BuildPage) title() string {
 func (BuildsetPage) template() string { return "buildset" }
 func (BuildsetPage) section() string  { return "builds" }
 func (p BuildsetPage) title() string  { return "Buildset " + id(p.UUID) }
-
-func (ServicePage) template() string { return "service" }
-func (ServicePage) section() string  { return "overview" }
-func (p ServicePage) title() string  { return p.Service.Name }
-
-func (JobPage) template() string { return "job" }
-func (JobPage) section() string  { return "builds" }
-func (p JobPage) title() string  { return isolate(cut(p.Name)) }
 
 func (KeyringPage) template() string { return "keyring" }
 func (KeyringPage) section() string  { return "keyring" }

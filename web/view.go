@@ -1,7 +1,6 @@
 package web
 
 import (
-	"cmp"
 	"fmt"
 	"net/url"
 	"slices"
@@ -144,15 +143,6 @@ func (d document) strip(history []vitrine.Build, current string, length int) str
 	return s
 }
 
-// overviewBars bounds the bars of an overview: each holds an id that does not
-// compress, and a page should stay small however many services there are.
-const overviewBars = 600
-
-// CardStrip is the strip of one of n cards.
-func (d document) CardStrip(history []vitrine.Build, n int) strip {
-	return d.strip(history, "", min(HistoryLength, max(8, overviewBars/max(n, 1))))
-}
-
 // Summary tells how a list of builds went, as a sentence.
 func (d document) Summary(bs []vitrine.Build) string {
 	if len(bs) == 0 {
@@ -177,19 +167,4 @@ func (d document) Summary(bs []vitrine.Build) string {
 		}
 	}
 	return strings.Join(parts, ", ")
-}
-
-// Usual is the median time that the builds which succeeded took, or empty.
-func (d document) Usual(bs []vitrine.Build) string {
-	var took []time.Duration
-	for _, b := range bs {
-		if outcomeOf(b).Kind == "ok" {
-			took = append(took, b.Duration())
-		}
-	}
-	if len(took) < 2 {
-		return ""
-	}
-	slices.SortFunc(took, cmp.Compare[time.Duration])
-	return duration(took[len(took)/2])
 }

@@ -206,9 +206,6 @@ func (d document) Timeline(bs []vitrine.Build) timeline {
 	return t
 }
 
-// Last are the builds that the page lists.
-func (p ServicePage) Last() []vitrine.Build { return p.Builds[:min(len(p.Builds), 10)] }
-
 // ReadBy are the names of the services whose logs the person can read.
 func (p KeyringPage) ReadBy(name string) []string {
 	var services []string
