@@ -29,20 +29,21 @@ func (s *Server) routes() *echo.Echo {
 		g.GET(path, h)
 		g.HEAD(path, h)
 	}
-	site := e.Group("")
+	site := e.Group("", compress)
 	get(site, "/", s.overview)
 	for _, a := range web.Assets() {
 		get(site, a.Path, echo.WrapHandler(a))
 	}
-	tenant := e.Group("/t/:tenant", s.onlyTenant)
+	asIs := e.Group("/t/:tenant", s.onlyTenant) // see compress
+	asIs.GET("/builds/events", s.buildEvents)
+	get(asIs, "/build/:uuid/preview/*", s.preview)
+	tenant := e.Group("/t/:tenant", s.onlyTenant, compress)
 	get(tenant, "", s.overview)
 	get(tenant, "/", s.overview)
 	get(tenant, "/services", s.overview)
 	get(tenant, "/builds", s.builds)
-	tenant.GET("/builds/events", s.buildEvents)
 	get(tenant, "/build/:uuid", s.build)
 	get(tenant, "/build/:uuid/gallery", s.gallery)
-	get(tenant, "/build/:uuid/preview/*", s.preview)
 	get(tenant, "/buildset/:uuid", s.buildset)
 	get(tenant, "/service/:name", s.service)
 	get(tenant, "/job/:name", s.job)
@@ -62,16 +63,16 @@ func (s *Server) routes() *echo.Echo {
 	logs.OPTIONS("/*", s.preflight)
 
 	// Zuul's API has its own rules for errors and for other origins.
-	zuul := echo.WrapHandler(s.zuulAPI())
+	zuul := compress(echo.WrapHandler(s.zuulAPI()))
 	e.Any("/api", zuul)
 	for _, path := range []string{"/api/info", "/api/tenants", "/api/tenant/*"} {
 		e.Any(path, zuul)
 	}
 
 	api := e.Group("/api/v1/tenant/:tenant", s.onlyTenant)
-	get(api, "/builds", s.apiBuilds)
+	get(api, "/builds", compress(s.apiBuilds))
 	api.POST("/builds", s.beginBuild)
-	get(api, "/builds/:uuid", s.apiBuild)
+	get(api, "/builds/:uuid", compress(s.apiBuild))
 	api.PUT("/builds/:uuid", s.commitBuild, s.hear)
 	get(api, "/builds/:uuid/:record", s.getRecord)
 	get(api, "/builds/:uuid/artifacts/*", crossOrigin(s.getArtifact))
@@ -79,7 +80,7 @@ func (s *Server) routes() *echo.Echo {
 	api.PUT("/builds/:uuid/artifacts/*", s.putArtifact, s.hear)
 	api.POST("/builds/:uuid/parts/*", s.signParts, s.hear)
 	api.PUT("/builds/:uuid/parts/*", s.putPart, s.hear) // NUMBER/PATH; for two patterns the router fails to look at both
-	get(api, "/buildsets/:uuid", s.apiBuildset)
+	get(api, "/buildsets/:uuid", compress(s.apiBuildset))
 	s.readAPI(e, api)
 	get(api, "/allowed_signers", s.getAllowedSigners)
 	return e
