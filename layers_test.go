@@ -29,7 +29,8 @@ var layers = map[string]struct {
 	"vitrine/storage/storagetest":            {[]string{"vitrine", "vitrine/storage"}, "the suite asks only what the interface promises"},
 	"vitrine/storage/storagetest/faultproxy": {nil, "it breaks HTTP, whatever is said in it"},
 	"vitrine/keyring":                        {[]string{"vitrine"}, "who may read is decided by files in git alone"},
-	"vitrine/web":                            {[]string{"vitrine"}, "a page shows what it is given"},
+	"vitrine/ansible":                        {nil, "Ansible's words: it knows nothing of builds, or of who shows them"},
+	"vitrine/web":                            {[]string{"vitrine", "vitrine/ansible"}, "a page shows what it is given"},
 	"vitrine/client":                         {[]string{"vitrine", "vitrine/signature", "vitrine/storage"}, "it moves bytes and opens nothing"},
 	"vitrine/publish":                        {[]string{"vitrine", "vitrine/crypto", "vitrine/keyring", "vitrine/signature", "vitrine/storage"}, "it does not know whether a server or a bucket takes the build"},
 	"vitrine/server/index":                   {[]string{"vitrine", "vitrine/storage"}, "a cache of records, which it does not judge"},
@@ -37,7 +38,7 @@ var layers = map[string]struct {
 	"vitrine/zuul":                           {[]string{"vitrine"}, "the words of Zuul's API, and a client that reads it"},
 	"vitrine/server/zuul":                    {[]string{"vitrine", "vitrine/server/index", "vitrine/storage", "vitrine/zuul"}, "it says in Zuul's words what the index knows"},
 	"vitrine/retention":                      {[]string{"vitrine", "vitrine/server/index", "vitrine/storage"}, "what has had its time, records and the store say"},
-	"vitrine/server":                         {[]string{"vitrine", "vitrine/keyring", "vitrine/retention", "vitrine/server/index", "vitrine/server/zuul", "vitrine/signature", "vitrine/storage", "vitrine/web", "vitrine/zuul"}, "the server can't open a log: never crypto"},
+	"vitrine/server":                         {[]string{"vitrine", "vitrine/ansible", "vitrine/keyring", "vitrine/retention", "vitrine/server/index", "vitrine/server/zuul", "vitrine/signature", "vitrine/storage", "vitrine/web", "vitrine/zuul"}, "the server can't open a log: never crypto"},
 	"vitrine/cmd/vitrine":                    {[]string{"*"}, "it joins them all"},
 	"vitrine/testdata":                       {nil, "files"},
 }
