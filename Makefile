@@ -1,6 +1,6 @@
 # What people type. CI calls the same targets.
 
-.PHONY: build demo test test-stock test-stores test-slow soak fuzz bench lint
+.PHONY: build demo test test-stock test-stores test-browser test-slow soak fuzz bench lint
 
 build:                       ## the command, without cgo
 	CGO_ENABLED=0 go build -trimpath -o vitrine ./cmd/vitrine
@@ -22,6 +22,9 @@ test-stores:                 ## against a real Swift and a real S3 server; test/
 test-slow:                   ## 12 GB to each kind of store, in less than 100 MiB of memory
 	go test -tags slow -count=1 -timeout 30m -run '^TestS3Memory$$' -v ./storage
 	go test -tags slow -count=1 -timeout 30m -run '^TestSwiftMemory$$' -v ./storage
+
+test-browser:                ## the pages in a real Chromium: pictures in test/browser/screenshots
+	cd test/browser && npm ci --no-audit --no-fund --ignore-scripts && go test -tags browser -count=1 -timeout 20m .
 
 soak:                        ## eight runners publish SOAK builds at once, to each store
 	SOAK=$(or $(SOAK),2000) ./test/stores/run go test -tags stores -count=1 -timeout 1h -v -run '^TestSoak$$' ./cmd/vitrine
