@@ -3,5 +3,6 @@
 // without JavaScript, and that axe-core and the Nu validator find nothing.
 //
 // It has tests alone, which need Chromium, Java and what package.json names;
-// `make test-browser` installs the latter and runs them.
+// `make test-browser` installs the latter and runs them. They must never go
+// anywhere but to the server that they started.
 package browser

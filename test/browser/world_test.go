@@ -173,7 +173,7 @@ func (w *world) record(n int, service string, ago, took time.Duration) *vitrine.
 		Version: vitrine.RecordVersion, Tenant: tenant, Service: service, UUID: id(n), JobName: "infra-prod-service-" + service, Result: vitrine.Success, Voting: true,
 		Pipeline: "deploy", EventID: id(n + 1), Buildset: id(1_000_000 + n/3),
 		Ref: vitrine.Ref{Project: "opendev/system-config", Branch: "master", Change: int64(894_000 + n/3), Patchset: "3",
-			Ref: fmt.Sprintf("refs/changes/01/%d/3", 894_000+n/3), NewRev: id(n + 2) + "00000000", RefURL: fmt.Sprintf("https://review.opendev.org/c/opendev/system-config/+/%d", 894_000+n/3)},
+			Ref: fmt.Sprintf("refs/changes/01/%d/3", 894_000+n/3), NewRev: id(n+2) + "00000000", RefURL: fmt.Sprintf("https://review.opendev.org/c/opendev/system-config/+/%d", 894_000+n/3)},
 		Nodeset: "ubuntu-noble", StartTime: w.now.Add(-ago), Publisher: "bridge",
 	}
 	r.EndTime = r.StartTime.Add(took)
