@@ -2,6 +2,8 @@ package web
 
 import (
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"vitrine"
@@ -52,43 +54,6 @@ func (s Service) Usable() int {
 	return n
 }
 
-// A BuildPage is one build, with readers and artifacts.
-type BuildPage struct {
-	Build vitrine.Build
-	// History holds builds of the same job around this one, this one among
-	// them, newest first.
-	History []vitrine.Build
-	// Others is the number of other builds in the buildset.
-	Others int
-	// People are the readers as the keyring knows them, for their groups and
-	// kinds of keys. Who is not in it is shown as the record has them.
-	People    []Person
-	Signature Signature
-}
-
-// A SignatureState is what the server found when it checked a record.
-type SignatureState string
-
-// The states of a signature. The zero value is [Unsigned].
-const (
-	Unsigned    SignatureState = ""
-	Verified    SignatureState = "verified"
-	NotVerified SignatureState = "not verified"
-)
-
-// A Signature is the state of a record's signature, with the reason if it is
-// [NotVerified].
-type Signature struct {
-	State  SignatureState
-	Reason string
-}
-
-// A BuildsetPage is the builds of one event.
-type BuildsetPage struct {
-	UUID   string
-	Builds []vitrine.Build // in any order; shown by start
-}
-
 // A KeyringPage says who can read what.
 type KeyringPage struct {
 	Keyring  vitrine.Keyring
@@ -105,16 +70,6 @@ type ErrorPage struct {
 	// RequestID finds the error in the server's log; shown with a 5xx.
 	RequestID string
 }
-
-func (BuildPage) template() string { return "build" }
-func (BuildPage) section() string  { return "builds" }
-func (p BuildPage) title() string {
-	return outcomeOf(p.Build).Word + " · " + isolate(cut(p.Build.JobName))
-}
-
-func (BuildsetPage) template() string { return "buildset" }
-func (BuildsetPage) section() string  { return "builds" }
-func (p BuildsetPage) title() string  { return "Buildset " + id(p.UUID) }
 
 func (KeyringPage) template() string { return "keyring" }
 func (KeyringPage) section() string  { return "keyring" }
@@ -156,3 +111,31 @@ func (p ErrorPage) Advice() string {
 	}
 	return "Change the value in the address, or start again from the list of builds."
 }
+
+// Kinds are the different kinds of the person's keys, for small badges.
+func (p Person) Kinds() []string {
+	var kinds []string
+	for _, k := range p.Keys {
+		if k.Kind != "" && !slices.Contains(kinds, k.Kind) {
+			kinds = append(kinds, k.Kind)
+		}
+	}
+	return kinds
+}
+
+// Initials stand for the person in a small disc.
+func (p Person) Initials() string { return strings.ToUpper(p.Name[:min(2, len(p.Name))]) }
+
+// ReadBy are the names of the services whose logs the person can read.
+func (p KeyringPage) ReadBy(name string) []string {
+	var services []string
+	for _, s := range p.Services {
+		if slices.ContainsFunc(s.Readers, func(r Person) bool { return r.Name == name && r.Problem == "" }) {
+			services = append(services, s.Name)
+		}
+	}
+	return services
+}
+
+// Days is the retention in whole days.
+func (s Service) Days() int { return int(s.Retention / (24 * time.Hour)) }

@@ -5,10 +5,46 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"time"
 
 	"vitrine"
 )
+
+// A BuildPage is one build, with readers and artifacts.
+type BuildPage struct {
+	Build vitrine.Build
+	// History holds builds of the same job around this one, this one among
+	// them, newest first.
+	History []vitrine.Build
+	// Others is the number of other builds in the buildset.
+	Others int
+	// People are the readers as the keyring knows them, for their groups and
+	// kinds of keys. Who is not in it is shown as the record has them.
+	People    []Person
+	Signature Signature
+}
+
+// A SignatureState is what the server found when it checked a record.
+type SignatureState string
+
+// The states of a signature. The zero value is [Unsigned].
+const (
+	Unsigned    SignatureState = ""
+	Verified    SignatureState = "verified"
+	NotVerified SignatureState = "not verified"
+)
+
+// A Signature is the state of a record's signature, with the reason if it is
+// [NotVerified].
+type Signature struct {
+	State  SignatureState
+	Reason string
+}
+
+func (BuildPage) template() string { return "build" }
+func (BuildPage) section() string  { return "builds" }
+func (p BuildPage) title() string {
+	return outcomeOf(p.Build).Word + " · " + isolate(cut(p.Build.JobName))
+}
 
 // What a build's page shows of a long list before it points at the command line.
 const (
@@ -132,90 +168,3 @@ func (p BuildPage) Readers() []Person {
 	}
 	return people
 }
-
-// Kinds are the different kinds of the person's keys, for small badges.
-func (p Person) Kinds() []string {
-	var kinds []string
-	for _, k := range p.Keys {
-		if k.Kind != "" && !slices.Contains(kinds, k.Kind) {
-			kinds = append(kinds, k.Kind)
-		}
-	}
-	return kinds
-}
-
-// Initials stand for the person in a small disc.
-func (p Person) Initials() string { return strings.ToUpper(p.Name[:min(2, len(p.Name))]) }
-
-// A lane is a build in a buildset's timeline, in hundredths of its length.
-type lane struct {
-	row
-	X, Width float64
-}
-
-// A timeline is the builds of a buildset against time.
-type timeline struct {
-	Lanes []lane
-	// Cause is the build whose state tells how the whole stands: one that runs,
-	// or else one that failed, got lost, succeeded.
-	Cause      row
-	Start, End time.Time
-	Took       string
-}
-
-// Timeline orders the builds by their start. A build that has not ended
-// reaches to now, one that got lost to the end of the others.
-func (d document) Timeline(bs []vitrine.Build) timeline {
-	bs = slices.Clone(bs)
-	slices.SortStableFunc(bs, func(a, b vitrine.Build) int { return a.StartTime.Compare(b.StartTime) })
-	var t timeline
-	for _, b := range bs {
-		if t.Start.IsZero() || b.StartTime.Before(t.Start) {
-			t.Start = b.StartTime
-		}
-		end := b.EndTime
-		if b.State == vitrine.Running {
-			end = d.Now
-		}
-		for _, e := range []time.Time{b.StartTime, end} {
-			if e.After(t.End) {
-				t.End = e
-			}
-		}
-	}
-	total := max(t.End.Sub(t.Start), time.Second)
-	t.Took = duration(total)
-	for _, b := range bs {
-		end := b.EndTime
-		if end.IsZero() {
-			end = t.End
-		}
-		t.Lanes = append(t.Lanes, lane{
-			row:   d.Row(b),
-			X:     100 * float64(b.StartTime.Sub(t.Start)) / float64(total),
-			Width: max(0.6, 100*float64(end.Sub(b.StartTime))/float64(total)),
-		})
-	}
-	for _, kind := range []string{"none", "ok", "lost", "bad", "run"} {
-		for _, l := range t.Lanes {
-			if l.Outcome.Kind == kind {
-				t.Cause = l.row
-			}
-		}
-	}
-	return t
-}
-
-// ReadBy are the names of the services whose logs the person can read.
-func (p KeyringPage) ReadBy(name string) []string {
-	var services []string
-	for _, s := range p.Services {
-		if slices.ContainsFunc(s.Readers, func(r Person) bool { return r.Name == name && r.Problem == "" }) {
-			services = append(services, s.Name)
-		}
-	}
-	return services
-}
-
-// Days is the retention in whole days.
-func (s Service) Days() int { return int(s.Retention / (24 * time.Hour)) }
