@@ -176,13 +176,18 @@ func (x *Index) Build(ctx context.Context, uuid string) (vitrine.Build, Entry, e
 	if err != nil {
 		return vitrine.Build{}, Entry{}, fmt.Errorf("build %s: %w", uuid, err)
 	}
-	b := vitrine.Build{Record: *p.record, ID: p.record.ID(), Kept: m.kept, Expired: m.expired}
-	b.State = x.state(p.record, m.interrupted != nil)
+	return x.complete(p.record, m), p.entry, nil
+}
+
+// complete is the build of a whole record and its marks.
+func (x *Index) complete(r *vitrine.Record, m marks) vitrine.Build {
+	b := vitrine.Build{Record: *r, ID: r.ID(), Kept: m.kept, Expired: m.expired}
+	b.State = x.state(r, m.interrupted != nil)
 	if b.State == vitrine.Interrupted {
 		b.Artifacts = partial(m.interrupted)
 	}
 	b.Sealed, b.Public, b.Bytes = count(&b.Record)
-	return b, p.entry, nil
+	return b
 }
 
 // record returns what is stored of a build, parsed; [sql.ErrNoRows], if nothing is.

@@ -60,6 +60,7 @@ type Index struct {
 	write   *sql.DB // one connection: SQLite has one writer anyway
 	read    *sql.DB
 	catalog catalog
+	watch   watch
 	broken  broken
 	big     big
 }
@@ -138,6 +139,9 @@ func open(ctx context.Context, path string, o Options) (*Index, error) {
 	}
 	if err == nil {
 		x.read, err = connect(path, readers, readCache, "query_only(1)")
+	}
+	if err == nil {
+		x.watch.db, err = connect(path, 1, 0, "query_only(1)")
 	}
 	if err != nil {
 		x.write.Close()
@@ -255,7 +259,7 @@ func (x *Index) markWhole(ctx context.Context) error {
 
 // Close closes the index. The last process to do so leaves one file.
 func (x *Index) Close() error {
-	err := x.read.Close() // first: the writer then folds the journal into the file
+	err := errors.Join(x.read.Close(), x.watch.close()) // first: the writer then folds the journal into the file
 	return errors.Join(err, x.write.Close())
 }
 
