@@ -78,7 +78,7 @@ func sizes(ctx context.Context, tx *sql.Tx, builds []vitrine.Build) (map[string]
 	if len(uuids) == 0 {
 		return found, nil
 	}
-	rows, err := tx.QueryContext(ctx, `SELECT id, uuid, start, ended, interrupted <> 0, kept <> 0, expired, length(record) + coalesce(length(mark), 0)
+	rows, err := tx.QueryContext(ctx, `SELECT id, uuid, start, ended, source, interrupted <> 0, kept <> 0, expired, length(record) + coalesce(length(mark), 0)
 		FROM builds JOIN records ON records.build = id LEFT JOIN marks ON marks.build = id AND kind = 'interrupted'
 		WHERE true`+inBytes("uuid", uuids))
 	if err != nil {
@@ -89,7 +89,7 @@ func sizes(ctx context.Context, tx *sql.Tx, builds []vitrine.Build) (map[string]
 	for rows.Next() {
 		s := new(stored)
 		var expired int64
-		if err := rows.Scan(&s.id, &uuid, &s.start, &s.ended, &s.interrupted, &s.marks.kept, &expired, &s.size); err != nil {
+		if err := rows.Scan(&s.id, &uuid, &s.start, &s.ended, &s.source, &s.interrupted, &s.marks.kept, &expired, &s.size); err != nil {
 			return nil, err
 		}
 		s.uuid, s.marks.expired = hex.EncodeToString(uuid), fromUnix(expired)

@@ -68,6 +68,45 @@ CREATE INDEX builds_by_job      ON builds (job, start, uuid, series);
 CREATE INDEX builds_by_buildset ON builds (buildset, start, uuid, series);
 CREATE INDEX builds_by_change   ON builds (change, start, uuid, series) WHERE change > 0;
 
+-- The sums of buildsets, a row for each ref that their builds have, as a rule
+-- one. A buildset stands where its first build does.
+CREATE TABLE buildsets (
+  id       INTEGER PRIMARY KEY, -- of no meaning
+  start    INTEGER NOT NULL,    -- of the first build
+  uuid     BLOB NOT NULL,
+  nth      INTEGER NOT NULL,    -- refs in the order of their first use, from 0
+  series   INTEGER NOT NULL REFERENCES series, -- service and job are ''; result is '' while open
+  change   INTEGER NOT NULL,
+  -- While builds are open, it says of the last to begin when that was; 0: none is.
+  -- From a time on they are lost, of which nobody writes: see Index.cutoff.
+  open     INTEGER NOT NULL,
+  failed   INTEGER NOT NULL,    -- whether it has, or will have, if open builds are lost
+  ended    INTEGER NOT NULL,    -- of the last build to end, 0: none has
+  patchset TEXT NOT NULL,
+  ref      TEXT NOT NULL,
+  oldrev   TEXT NOT NULL,
+  newrev   TEXT NOT NULL,
+  ref_url  TEXT NOT NULL,
+  event_id TEXT NOT NULL,
+  UNIQUE (uuid, nth)
+) STRICT;
+
+CREATE INDEX buildsets_by_start  ON buildsets (start, uuid, series);
+CREATE INDEX buildsets_by_series ON buildsets (series, start, uuid);
+CREATE INDEX buildsets_by_change ON buildsets (change, start, uuid, series) WHERE change > 0;
+CREATE INDEX buildsets_open      ON buildsets (open, start, uuid, series) WHERE open > 0;
+
+-- How many builds that have ended began on each day, by service and by job.
+CREATE TABLE days (
+  kind    TEXT NOT NULL,    -- service or job
+  name    INTEGER NOT NULL REFERENCES names,
+  day     INTEGER NOT NULL, -- days since 1970
+  result  INTEGER NOT NULL REFERENCES names,
+  builds  INTEGER NOT NULL,
+  seconds INTEGER NOT NULL, -- that they took, in sum
+  PRIMARY KEY (kind, name, day, result)
+) STRICT, WITHOUT ROWID;
+
 -- The records as stored, apart from the rows that lists read.
 CREATE TABLE records (
   build     INTEGER PRIMARY KEY REFERENCES builds,
