@@ -131,12 +131,17 @@ func (r *Repository) tree(h plumbing.Hash) (*object.Tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	top, err := getTree(r.git.Storer, c.TreeHash)
+	return r.treeOf(r.git, c)
+}
+
+// treeOf is tree for a commit of the repository opened another time.
+func (r *Repository) treeOf(repo *git.Repository, c *object.Commit) (*object.Tree, error) {
+	top, err := getTree(repo.Storer, c.TreeHash)
 	if err != nil {
 		return nil, err
 	}
 	if r.sub == "" {
-		if t, err := subTree(r.git.Storer, top, "keyring"); !errors.Is(err, object.ErrDirectoryNotFound) {
+		if t, err := subTree(repo.Storer, top, "keyring"); !errors.Is(err, object.ErrDirectoryNotFound) {
 			return t, err
 		}
 		if _, err := findEntry(top, servicesDir); err != nil {
@@ -146,7 +151,7 @@ func (r *Repository) tree(h plumbing.Hash) (*object.Tree, error) {
 	}
 	t := top
 	for _, name := range strings.Split(r.sub, "/") {
-		if t, err = subTree(r.git.Storer, t, name); err != nil {
+		if t, err = subTree(repo.Storer, t, name); err != nil {
 			return nil, fmt.Errorf("folder %s: %w", r.sub, err)
 		}
 	}

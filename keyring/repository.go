@@ -52,6 +52,7 @@ type Repository struct {
 	url   string
 
 	refreshing sync.Mutex // held while fetching, when readers may go on
+	reading    sync.Mutex // held while reading changes, likewise
 
 	mu      sync.Mutex // guards what follows; go-git's own types are not safe
 	git     *git.Repository
@@ -59,6 +60,7 @@ type Repository struct {
 	history map[plumbing.Hash]bool // what head descends from; nil until it is asked for
 	parsed  map[plumbing.Hash]*Keyring
 	recent  []plumbing.Hash // keys of parsed, the last used at the end
+	changes *changeLog      // nil until it was read
 }
 
 // Open opens the keyring at a location.
