@@ -124,8 +124,7 @@ func (s *Server) getRecord(c echo.Context) error {
 	if strings.HasSuffix(key, ".json") {
 		mediaType = "application/json"
 	}
-	c.Response().Header().Set("Cache-Control", "public, max-age=60")
-	return c.Blob(http.StatusOK, mediaType, text)
+	return answer(c, mediaType, time.Time{}, text)
 }
 
 // getAllowedSigners is the file that `ssh-keygen -Y verify -f` takes: that of the
@@ -140,7 +139,7 @@ func (s *Server) getAllowedSigners(c echo.Context) error {
 	} else if err != nil {
 		return err
 	}
-	return c.Blob(http.StatusOK, "text/plain; charset=utf-8", k.AllowedSigners())
+	return answer(c, "text/plain; charset=utf-8", time.Time{}, k.AllowedSigners())
 }
 
 // An objectReader is an object of the bucket as [http.ServeContent] wants it. It

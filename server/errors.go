@@ -88,11 +88,15 @@ func (s *Server) handleError(err error, c echo.Context) {
 		c.NoContent(status)
 		return
 	}
-	if strings.HasPrefix(c.Request().URL.Path, "/t/") || c.Request().URL.Path == "/" || strings.Contains(c.Request().Header.Get("Accept"), "text/html") {
+	path := c.Request().URL.Path
+	if !isAPI(path) && (strings.HasPrefix(path, "/t/") || path == "/" || strings.Contains(c.Request().Header.Get("Accept"), "text/html")) {
 		if s.page(c, status, web.ErrorPage{Status: status, Message: detail, RequestID: c.Response().Header().Get(echo.HeaderXRequestID)}) == nil {
 			return
 		}
 	}
 	c.Response().Header().Set(echo.HeaderContentType, "application/problem+json")
-	c.JSON(status, vitrine.Problem{Title: title, Status: status, Detail: detail})
+	c.JSON(status, vitrine.Problem{
+		Type: "about:blank", Title: title, Status: status, Detail: detail,
+		RequestID: c.Response().Header().Get(echo.HeaderXRequestID),
+	})
 }

@@ -20,7 +20,7 @@ func (s *Server) routes() *echo.Echo {
 	e.HTTPErrorHandler = s.handleError
 	// Whoever connects is the client: no header of a stranger says otherwise.
 	e.IPExtractor = echo.ExtractIPDirect()
-	e.Use(requestID, s.logRequests, recoverPanics, securityHeaders)
+	e.Use(requestID, s.logRequests, recoverPanics, securityHeaders, s.apiRules)
 
 	e.GET("/healthz", s.healthz)
 	e.GET("/readyz", s.readyz)
@@ -29,10 +29,10 @@ func (s *Server) routes() *echo.Echo {
 		g.GET(path, h)
 		g.HEAD(path, h)
 	}
-	site := e.Group("", compress)
-	get(site, "/", s.overview)
+	site := e.Group("") // without middleware, which would take the place of the API's "method not allowed"
+	get(site, "/", compress(s.overview))
 	for _, a := range web.Assets() {
-		get(site, a.Path, echo.WrapHandler(a))
+		get(site, a.Path, compress(echo.WrapHandler(a)))
 	}
 	asIs := e.Group("/t/:tenant", s.onlyTenant) // see compress
 	asIs.GET("/builds/events", s.buildEvents)
@@ -69,14 +69,13 @@ func (s *Server) routes() *echo.Echo {
 		e.Any(path, zuul)
 	}
 
-	api := e.Group("/api/v1/tenant/:tenant", s.onlyTenant)
+api := e.Group("/api/v1/tenant/:tenant") // see apiRules
 	get(api, "/builds", compress(s.apiBuilds))
 	api.POST("/builds", s.beginBuild)
 	get(api, "/builds/:uuid", compress(s.apiBuild))
 	api.PUT("/builds/:uuid", s.commitBuild, s.hear)
 	get(api, "/builds/:uuid/:record", s.getRecord)
-	get(api, "/builds/:uuid/artifacts/*", crossOrigin(s.getArtifact))
-	api.OPTIONS("/builds/:uuid/artifacts/*", crossOrigin(s.preflight))
+	get(api, "/builds/:uuid/artifacts/*", s.getArtifact)
 	api.PUT("/builds/:uuid/artifacts/*", s.putArtifact, s.hear)
 	api.POST("/builds/:uuid/parts/*", s.signParts, s.hear)
 	api.PUT("/builds/:uuid/parts/*", s.putPart, s.hear) // NUMBER/PATH; for two patterns the router fails to look at both
@@ -151,8 +150,8 @@ func securityHeaders(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// crossOrigin lets pages of other origins read artifacts, and parts of them: they
-// are public, and what opens a sealed one runs elsewhere.
+// crossOrigin lets pages of other origins read what is public: the API, and
+// artifacts and parts of them, as what opens a sealed one runs elsewhere.
 func crossOrigin(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		h := c.Response().Header()
@@ -166,7 +165,7 @@ func crossOrigin(next echo.HandlerFunc) echo.HandlerFunc {
 func (s *Server) preflight(c echo.Context) error {
 	h := c.Response().Header()
 	h.Set("Access-Control-Allow-Methods", "GET, HEAD")
-	h.Set("Access-Control-Allow-Headers", "If-Range, Range")
+	h.Set("Access-Control-Allow-Headers", "If-None-Match, If-Range, Range")
 	h.Set("Access-Control-Max-Age", "86400")
 	return c.NoContent(http.StatusNoContent)
 }
