@@ -1,15 +1,52 @@
 package server
 
 import (
-	"net/http"
+	"net/url"
 
 	"github.com/labstack/echo/v4"
+
+	"vitrine/web"
 )
 
+// feedLength is how many builds a feed tells of: who asks daily misses none of
+// two an hour.
+const feedLength = 50
+
+// feedAtom is GET …/feed.atom: the builds that ended last, of any filter.
 func (s *Server) feedAtom(c echo.Context) error {
-	return refuse(http.StatusNotImplemented, "not built yet")
+	return s.feed(c, "application/atom+xml; charset=utf-8", web.Feed.Atom)
 }
 
+// feedJSON is GET …/feed.json.
 func (s *Server) feedJSON(c echo.Context) error {
-	return refuse(http.StatusNotImplemented, "not built yet")
+	return s.feed(c, "application/feed+json", web.Feed.JSON)
+}
+
+func (s *Server) feed(c echo.Context, mediaType string, write func(web.Feed) ([]byte, error)) error {
+	q, err := parseFilter(c.QueryParams())
+	if err != nil {
+		return err
+	}
+	q.Complete, q.Limit = new(true), feedLength
+	list, err := s.Index.Builds(c.Request().Context(), q)
+	if err != nil {
+		return err
+	}
+	f := web.Feed{Tenant: s.Tenant, PublicURL: s.PublicURL, Filter: filterOf(c.QueryParams()), Builds: list.Builds}
+	body, err := write(f)
+	if err != nil {
+		return err
+	}
+	return crossOrigin(func(c echo.Context) error { return answer(c, mediaType, f.Updated(), body) })(c)
+}
+
+// filterOf are the filters in an address, and nothing else of it.
+func filterOf(query url.Values) url.Values {
+	filter := make(url.Values)
+	for _, name := range web.FilterParams {
+		if values := filled(query[name]); values != nil {
+			filter[name] = values
+		}
+	}
+	return filter
 }

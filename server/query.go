@@ -43,6 +43,12 @@ func parseQuery(v url.Values) (index.Query, error) {
 	return q, nil
 }
 
+// parseFilter is parseQuery for what is not a page of a list: without a cursor
+// and a limit.
+func parseFilter(v url.Values) (index.Query, error) {
+	return parseQuery(filterOf(v))
+}
+
 // filled drops the empty values that a form sends for untouched fields.
 func filled(values []string) []string {
 	var out []string

@@ -169,6 +169,10 @@ func TestLinks(t *testing.T) {
 		{regexp.MustCompile(`^/api/v1/tenant/opendev/builds/([0-9a-f]+)/(build|started)\.json$`), func(m []string) string { return RecordPath(T, m[1], m[2] == "started") }},
 		{regexp.MustCompile(`^/api/v1/tenant/opendev/builds/([0-9a-f]+)/(build|started)\.json\.sig$`), func(m []string) string { return SignaturePath(T, m[1], m[2] == "started") }},
 		{regexp.MustCompile(`^/api/v1/tenant/opendev/allowed_signers(?:\?commit=([0-9a-f]+))?$`), func(m []string) string { return AllowedSignersPath(T, m[1]) }},
+		{regexp.MustCompile(`^/t/opendev/feed\.(atom|json)(?:\?(.*))?$`), func(m []string) string {
+			q, _ := url.ParseQuery(m[2])
+			return FeedPath(T, m[1], q)
+		}},
 		{regexp.MustCompile(`^/static/[0-9a-f]+/(.+)$`), func(m []string) string { p, _ := AssetPath(m[1]); return p }},
 	}
 	used := make([]bool, len(rebuild))
