@@ -69,7 +69,7 @@ func (s *Server) routes() *echo.Echo {
 		e.Any(path, zuul)
 	}
 
-api := e.Group("/api/v1/tenant/:tenant") // see apiRules
+	api := e.Group("/api/v1/tenant/:tenant") // see apiRules
 	get(api, "/builds", compress(s.apiBuilds))
 	api.POST("/builds", s.beginBuild)
 	get(api, "/builds/:uuid", compress(s.apiBuild))
