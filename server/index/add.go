@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"time"
 
 	"vitrine"
@@ -179,26 +180,37 @@ func standingOf(ended, imported bool) standing {
 }
 
 // The columns of a build that its record gives, in the order of row.
-const buildColumns = `start, uuid, series, service, job, buildset, change, ended, expires, voting, sealed, public, bytes,
-	patchset, ref, oldrev, newrev, ref_url, event_id, nodeset, error_detail, keyring_commit, keyring_url, publisher, source, held, final`
+const buildColumns = `start, uuid, series, service, job, buildset, change, ended, expires, sealed, public, bytes,
+	patchset, ref, oldrev, newrev, ref_url, event_id, error_detail, keyring_commit, keyring_url, publisher, source`
 
 const (
-	buildValues = "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
+	buildValues = "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
 	insertBuild = "INSERT INTO builds (" + buildColumns + ") VALUES (" + buildValues + ") RETURNING id"
 	// No build is interrupted that has ended, or that begins earlier than it was
 	// thought to.
 	updateBuild = "UPDATE builds SET (" + buildColumns + ", interrupted) = (" + buildValues + ", 0) WHERE id = ?"
 )
 
+// headPrefix is what the ref of a branch begins with.
+const headPrefix = "refs/heads/"
+
 func (x *Index) row(ctx context.Context, tx *sql.Tx, r *vitrine.Record) ([]any, error) {
-	var s series
+	b := vitrine.Build{Record: *r}
+	s := series{voting: r.Voting, held: b.Held(), final: b.Final()}
+	head := ""
+	if strings.HasPrefix(r.Ref.Ref, headPrefix) {
+		head = r.Ref.Ref
+	}
 	for _, n := range []struct {
 		number *int64
 		name   string
 	}{
 		{&s.service, r.Service}, {&s.job, r.JobName}, {&s.project, r.Ref.Project}, {&s.branch, r.Ref.Branch},
-		{&s.pipeline, r.Pipeline}, {&s.result, string(r.Result)},
+		{&s.pipeline, r.Pipeline}, {&s.result, string(r.Result)}, {&s.nodeset, r.Nodeset}, {&s.head, head},
 	} {
+		if n.name == "" && (n.number == &s.nodeset || n.number == &s.head) {
+			continue
+		}
 		var err error
 		if *n.number, err = x.catalog.addName(ctx, tx, n.name); err != nil {
 			return nil, err
@@ -214,13 +226,12 @@ func (x *Index) row(ctx context.Context, tx *sql.Tx, r *vitrine.Record) ([]any, 
 			return nil, err
 		}
 	}
-	b := vitrine.Build{Record: *r}
 	sealed, public, size := count(r)
 	return []any{
 		r.StartTime.Unix(), unhex(r.UUID), id, s.service, s.job, unhex(r.Buildset), r.Ref.Change, unix(r.EndTime), unix(r.Expires),
-		r.Voting, sealed, public, size,
-		r.Ref.Patchset, r.Ref.Ref, r.Ref.OldRev, r.Ref.NewRev, r.Ref.RefURL, r.EventID, r.Nodeset, r.ErrorDetail,
-		r.Keyring.Commit, r.Keyring.URL, r.Publisher, source, b.Held(), b.Final(),
+		sealed, public, size,
+		r.Ref.Patchset, r.Ref.Ref, r.Ref.OldRev, r.Ref.NewRev, r.Ref.RefURL, r.EventID, r.ErrorDetail,
+		r.Keyring.Commit, r.Keyring.URL, r.Publisher, source,
 	}, nil
 }
 

@@ -116,12 +116,11 @@ func (x *Index) builds(ctx context.Context, tx *sql.Tx, list []chosen) ([]vitrin
 func (x *Index) scan(rows *sql.Rows) (int64, vitrine.Build, error) {
 	b := vitrine.Build{Record: vitrine.Record{Version: vitrine.RecordVersion, Tenant: x.tenant}}
 	var id, start, ended, expires, number, service, job, source, interrupted, kept, expired int64
-	var held, final bool
 	var uuid, buildset sql.RawBytes
 	err := rows.Scan(&id, &start, &uuid, &number, &service, &job, &buildset, &b.Ref.Change, &ended, &expires,
-		&b.Voting, &b.Sealed, &b.Public, &b.Bytes,
-		&b.Ref.Patchset, &b.Ref.Ref, &b.Ref.OldRev, &b.Ref.NewRev, &b.Ref.RefURL, &b.EventID, &b.Nodeset, &b.ErrorDetail,
-		&b.Keyring.Commit, &b.Keyring.URL, &b.Publisher, &source, &held, &final, &interrupted, &kept, &expired)
+		&b.Sealed, &b.Public, &b.Bytes,
+		&b.Ref.Patchset, &b.Ref.Ref, &b.Ref.OldRev, &b.Ref.NewRev, &b.Ref.RefURL, &b.EventID, &b.ErrorDetail,
+		&b.Keyring.Commit, &b.Keyring.URL, &b.Publisher, &source, &interrupted, &kept, &expired)
 	if err != nil {
 		return 0, b, err
 	}
@@ -132,11 +131,12 @@ func (x *Index) scan(rows *sql.Rows) (int64, vitrine.Build, error) {
 	s := all[number]
 	b.Service, b.JobName, b.Pipeline = names[s.service], names[s.job], names[s.pipeline]
 	b.Ref.Project, b.Ref.Branch, b.Result = names[s.project], names[s.branch], vitrine.Result(names[s.result])
+	b.Nodeset, b.Voting = names[s.nodeset], s.voting
 	b.UUID, b.Buildset = hex.EncodeToString(uuid), hex.EncodeToString(buildset)
 	b.StartTime, b.EndTime, b.Expires = fromUnix(start), fromUnix(ended), fromUnix(expires)
 	b.Kept, b.Expired = kept != 0, fromUnix(expired)
 	if source != 0 {
-		b.Imported = &vitrine.Imported{Source: names[source], Held: held, Final: final}
+		b.Imported = &vitrine.Imported{Source: names[source], Held: s.held, Final: s.final}
 	}
 	if interrupted != 0 {
 		b.Result = "" // that of its series is for filters

@@ -7,9 +7,18 @@ import (
 	"sync"
 )
 
-// A series is a combination of names, each by its number; see schema.sql.
+// A series is a combination of names, each by its number, and flags; see schema.sql.
 type series struct {
 	service, job, project, branch, pipeline, result int64
+	nodeset, head                                   int64 // 0: none
+	voting, held, final                             bool
+}
+
+const seriesColumns = "service, job, project, branch, pipeline, result, nodeset, head, voting, held, final"
+
+// values are those of seriesColumns, to read and to write.
+func (s *series) values() []any {
+	return []any{&s.service, &s.job, &s.project, &s.branch, &s.pipeline, &s.result, &s.nodeset, &s.head, &s.voting, &s.held, &s.final}
 }
 
 // A catalog holds all names and series in memory: whatever a list is filtered
@@ -51,7 +60,7 @@ func (c *catalog) update(ctx context.Context, tx *sql.Tx) error {
 	if err := rows.Err(); err != nil {
 		return err
 	}
-	rows, err = tx.QueryContext(ctx, "SELECT id, service, job, project, branch, pipeline, result FROM series WHERE id >= ? ORDER BY id", len(c.series))
+	rows, err = tx.QueryContext(ctx, "SELECT id, "+seriesColumns+" FROM series WHERE id >= ? ORDER BY id", len(c.series))
 	if err != nil {
 		return err
 	}
@@ -59,13 +68,13 @@ func (c *catalog) update(ctx context.Context, tx *sql.Tx) error {
 	for rows.Next() {
 		var id int64
 		var s series
-		if err := rows.Scan(&id, &s.service, &s.job, &s.project, &s.branch, &s.pipeline, &s.result); err != nil {
+		if err := rows.Scan(append([]any{&id}, s.values()...)...); err != nil {
 			return err
 		}
 		// The names were read first, but from the same state of the file.
 		last := int64(len(c.names)) - 1
-		if id != int64(len(c.series)) || max(s.service, s.job, s.project, s.branch, s.pipeline, s.result) > last ||
-			min(s.service, s.job, s.project, s.branch, s.pipeline, s.result) < 1 {
+		if id != int64(len(c.series)) || max(s.service, s.job, s.project, s.branch, s.pipeline, s.result, s.nodeset, s.head) > last ||
+			min(s.service, s.job, s.project, s.branch, s.pipeline, s.result, s.nodeset+1, s.head+1) < 1 {
 			return fmt.Errorf("index: series %d does not fit the others", id)
 		}
 		c.series = append(c.series, s)
@@ -110,9 +119,9 @@ func (c *catalog) addSeries(ctx context.Context, tx *sql.Tx, s series) (int64, e
 		return id, nil
 	}
 	return addRow(ctx, tx,
-		"SELECT id FROM series WHERE service = ? AND job = ? AND project = ? AND branch = ? AND pipeline = ? AND result = ?",
-		"INSERT INTO series (service, job, project, branch, pipeline, result) VALUES (?, ?, ?, ?, ?, ?)",
-		s.service, s.job, s.project, s.branch, s.pipeline, s.result)
+		"SELECT id FROM series WHERE ("+seriesColumns+") = (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		"INSERT INTO series ("+seriesColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		s.values()...)
 }
 
 func addRow(ctx context.Context, tx *sql.Tx, find, insert string, args ...any) (id int64, err error) {

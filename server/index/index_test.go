@@ -503,7 +503,7 @@ func TestOpenReplaces(t *testing.T) {
 			rewrite(t, path, func([]byte) []byte { return []byte("dear diary\n") })
 		}, true},
 		"a header of noise":        {func(t *testing.T, path string) { rewrite(t, path, noise(0, 4096)) }, true},
-		"noise in the middle":      {func(t *testing.T, path string) { rewrite(t, path, noise(20<<12, 60<<12)) }, false},
+		"noise in the middle":      {func(t *testing.T, path string) { rewrite(t, path, noise(40<<12, 60<<12)) }, false},
 		"the end is cut off":       {func(t *testing.T, path string) { rewrite(t, path, func(b []byte) []byte { return b[:len(b)/2] }) }, true},
 		"a journal of nonsense":    {func(t *testing.T, path string) { rewrite(t, path, nothing); write(t, path+"-wal", "nonsense") }, false},
 		"nothing in it":            {func(t *testing.T, path string) { rewrite(t, path, nothing) }, false},

@@ -117,8 +117,7 @@ func (x *Index) mark(ctx context.Context, tx *sql.Tx, uuid string, day time.Time
 // otherResult is the series with the names of another and a result.
 func (x *Index) otherResult(ctx context.Context, tx *sql.Tx, number int64, result string) (int64, error) {
 	var s series // the catalog may not have what this transaction added
-	err := tx.QueryRowContext(ctx, "SELECT service, job, project, branch, pipeline FROM series WHERE id = ?", number).
-		Scan(&s.service, &s.job, &s.project, &s.branch, &s.pipeline)
+	err := tx.QueryRowContext(ctx, "SELECT "+seriesColumns+" FROM series WHERE id = ?", number).Scan(s.values()...)
 	if err == nil {
 		s.result, err = x.catalog.addName(ctx, tx, result)
 	}

@@ -26,6 +26,7 @@ func (x *Index) Names(ctx context.Context) (Names, error) {
 			{&n.Projects, func(s series) int64 { return s.project }},
 			{&n.Branches, func(s series) int64 { return s.branch }},
 			{&n.Pipelines, func(s series) int64 { return s.pipeline }},
+			{&n.Nodesets, func(s series) int64 { return s.nodeset }},
 		} {
 			seen := make([]bool, len(names))
 			for _, s := range all[1:] {

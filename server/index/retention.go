@@ -58,13 +58,12 @@ func (x *Index) expired(ctx context.Context, now time.Time, after position) ([]p
 }
 
 // LastSuccess returns the uuid of the last voting build of a job that was published
-// and succeeded;
-// [fs.ErrNotExist], if none did.
+// and succeeded; [fs.ErrNotExist], if none did.
 func (x *Index) LastSuccess(ctx context.Context, job string) (string, error) {
 	var uuid []byte
 	err := x.read.QueryRowContext(ctx, `SELECT uuid FROM builds
-		WHERE job = (SELECT id FROM names WHERE name = ?) AND voting <> 0 AND source = 0
-		AND series IN (SELECT id FROM series WHERE result = (SELECT id FROM names WHERE name = ?))
+		WHERE job = (SELECT id FROM names WHERE name = ?) AND source = 0
+		AND series IN (SELECT id FROM series WHERE voting <> 0 AND result = (SELECT id FROM names WHERE name = ?))
 		ORDER BY start DESC, uuid DESC LIMIT 1`, job, vitrine.Success).Scan(&uuid)
 	if err == sql.ErrNoRows {
 		err = fs.ErrNotExist

@@ -8,9 +8,11 @@ CREATE TABLE names (
   name TEXT NOT NULL UNIQUE
 ) STRICT;
 
--- A series is one combination of all names that a list is filtered by. Whatever
--- the filter, it comes down to a set of series; result is the name '' while
--- builds have not ended, and 'LOST' of those that were interrupted.
+-- A series is one combination of what lists are filtered by and many builds
+-- share. The nodeset and the flags are as a rule those of the job, and the ref of
+-- a branch that of the branch, so they make few series more. Whatever the filter,
+-- it comes down to a set of series; result is the name '' while builds have not
+-- ended, and 'LOST' of those that were interrupted.
 CREATE TABLE series (
   id       INTEGER PRIMARY KEY,
   service  INTEGER NOT NULL REFERENCES names,
@@ -19,7 +21,12 @@ CREATE TABLE series (
   branch   INTEGER NOT NULL REFERENCES names,
   pipeline INTEGER NOT NULL REFERENCES names,
   result   INTEGER NOT NULL REFERENCES names,
-  UNIQUE (service, job, project, branch, pipeline, result)
+  nodeset  INTEGER NOT NULL, -- 0: none
+  head     INTEGER NOT NULL, -- the ref, if it is that of a branch; else 0
+  voting   INTEGER NOT NULL,
+  held     INTEGER NOT NULL,
+  final    INTEGER NOT NULL,
+  UNIQUE (service, job, project, branch, pipeline, result, nodeset, head, voting, held, final)
 ) STRICT;
 
 CREATE TABLE builds (
@@ -31,27 +38,23 @@ CREATE TABLE builds (
   job      INTEGER NOT NULL,
   buildset BLOB NOT NULL,
   change   INTEGER NOT NULL,
-  -- What a list shows and never filters by.
   ended    INTEGER NOT NULL,    -- seconds since 1970, 0: not yet
+  patchset TEXT NOT NULL,
+  ref      TEXT NOT NULL,
+  newrev   TEXT NOT NULL,
+  -- What a list shows and never filters by.
   expires  INTEGER NOT NULL,    -- seconds since 1970, 0: never
-  voting   INTEGER NOT NULL,
   sealed   INTEGER NOT NULL,    -- artifacts
   public   INTEGER NOT NULL,    -- artifacts
   bytes    INTEGER NOT NULL,    -- of all artifacts, as stored
-  patchset TEXT NOT NULL,
-  ref      TEXT NOT NULL,
   oldrev   TEXT NOT NULL,
-  newrev   TEXT NOT NULL,
   ref_url  TEXT NOT NULL,
   event_id TEXT NOT NULL,
-  nodeset  TEXT NOT NULL,
   error_detail   TEXT NOT NULL,
   keyring_commit TEXT NOT NULL,
   keyring_url    TEXT NOT NULL,
   publisher      TEXT NOT NULL,
   source   INTEGER NOT NULL,    -- of an imported build: the number of its source's name; 0: it was published
-  held     INTEGER NOT NULL,
-  final    INTEGER NOT NULL,
   -- What marks say: seconds since 1970, 0: there is none. An interrupted build
   -- has its partial artifacts counted above; one that has ended is not one.
   interrupted    INTEGER NOT NULL DEFAULT 0,
@@ -67,6 +70,11 @@ CREATE INDEX builds_by_service  ON builds (service, start, uuid, series);
 CREATE INDEX builds_by_job      ON builds (job, start, uuid, series);
 CREATE INDEX builds_by_buildset ON builds (buildset, start, uuid, series);
 CREATE INDEX builds_by_change   ON builds (change, start, uuid, series) WHERE change > 0;
+CREATE INDEX builds_by_ref      ON builds (ref, start, uuid, series)    WHERE ref <> '';
+CREATE INDEX builds_by_newrev   ON builds (newrev, start, uuid, series) WHERE newrev <> '';
+-- These are in the order of their ends.
+CREATE INDEX builds_by_end      ON builds (ended, start, uuid, series)      WHERE ended > 0;
+CREATE INDEX builds_by_job_end  ON builds (job, ended, start, uuid, series) WHERE ended > 0;
 
 -- The sums of buildsets, a row for each ref that their builds have, as a rule
 -- one. A buildset stands where its first build does.
