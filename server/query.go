@@ -3,7 +3,9 @@ package server
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"vitrine"
@@ -11,62 +13,168 @@ import (
 	"vitrine/web"
 )
 
+// A badParam is an error about one value of an address's query.
+type badParam struct {
+	name, value string
+	err         error
+}
+
+func (e *badParam) Error() string { return e.err.Error() }
+func (e *badParam) Unwrap() error { return e.err }
+
+// refuseParam refuses a value and says what is wanted instead.
+func refuseParam(name, value, want string) error {
+	return &badParam{name, value, refuse(http.StatusBadRequest, "%s %.60q: want %s", name, value, want)}
+}
+
+// maxFilters bounds the values of all filters of an address together.
+const maxFilters = 100
+
 // parseQuery reads the filters and the cursor of a list of builds from an
 // address. Names are Zuul's where Zuul has one. Unknown ones are ignored, as
 // any link may carry some.
 func parseQuery(v url.Values) (index.Query, error) {
+	f, err := parseFilter(v)
+	if err != nil {
+		return index.Query{}, err
+	}
 	q := index.Query{
-		Service: filled(v["service"]), Job: filled(v["job_name"]), Project: filled(v["project"]), Branch: filled(v["branch"]),
-		Pipeline: filled(v["pipeline"]), Change: filled(v["change"]), Result: filled(v["result"]), UUID: filled(v["uuid"]),
-		Buildset: filled(v["buildset"]), Before: v.Get(web.ParamBefore), After: v.Get(web.ParamAfter),
+		Service: f["service"], Job: f["job_name"], Project: f["project"], Branch: f["branch"], Pipeline: f["pipeline"],
+		Change: f["change"], Patchset: f["patchset"], Ref: f["ref"], NewRev: f["newrev"], Nodeset: f["nodeset"],
+		Text: f.Get("text"), Result: f["result"], UUID: f["uuid"], Buildset: f["buildset"],
+		Voting: yesOrNo(f.Get("voting")), Held: yesOrNo(f.Get("held")), Final: yesOrNo(f.Get("final")),
+		Before: v.Get(web.ParamBefore), After: v.Get(web.ParamAfter),
 	}
-	for _, r := range q.Result {
-		if word := vitrine.Result(r); !word.Known() && r != "RUNNING" {
-			return q, refuse(http.StatusBadRequest, "result %q: want RUNNING or one of %v", r, vitrine.Results)
-		}
+	q.Since, _ = parseDay(f.Get("from"))
+	if until, ok := parseDay(f.Get("to")); ok {
+		q.Until = until.AddDate(0, 0, 1) // the day itself counts
 	}
-	var err error
-	if q.Since, err = parseDay("from", v.Get("from")); err != nil {
+	if q.Limit, err = parseNumber(v, "limit", 1, index.MaxLimit); err != nil {
 		return q, err
 	}
-	if q.Until, err = parseDay("to", v.Get("to")); err != nil {
-		return q, err
-	}
-	if !q.Until.IsZero() {
-		q.Until = q.Until.AddDate(0, 0, 1) // the day itself counts
-	}
-	if s := v.Get("limit"); s != "" {
-		if q.Limit, err = strconv.Atoi(s); err != nil || q.Limit < 1 || q.Limit > 1000 {
-			return q, refuse(http.StatusBadRequest, "limit %q: want a number from 1 to 1000", s)
+	q.Skip, err = parseNumber(v, "skip", 0, index.MaxSkip)
+	return q, err
+}
+
+// parseFilter checks the filters of an address and returns them in the one form
+// that links have: without empty values, which forms send for untouched fields,
+// and without any twice.
+func parseFilter(v url.Values) (url.Values, error) {
+	f := make(url.Values)
+	total := 0
+	for _, name := range web.FilterParams {
+		for _, value := range v[name] {
+			if value == "" {
+				continue
+			}
+			if len(value) > len(web.Not)+vitrine.MaxString {
+				return nil, refuseParam(name, value, "at most "+strconv.Itoa(vitrine.MaxString)+" bytes")
+			}
+			value, err := parseValue(name, value)
+			if err != nil {
+				return nil, err
+			}
+			if total++; total > maxFilters {
+				return nil, refuse(http.StatusBadRequest, "more than %d values to filter by", maxFilters)
+			}
+			if !slices.Contains(f[name], value) {
+				f[name] = append(f[name], value)
+			}
+		}
+		if slices.Contains(web.SingleParams, name) && len(f[name]) > 1 {
+			return nil, refuseParam(name, f[name][1], "one value, and there is "+strconv.Quote(f[name][0])+" already")
 		}
 	}
-	return q, nil
+	return f, nil
 }
 
-// parseFilter is parseQuery for what is not a page of a list: without a cursor
-// and a limit.
-func parseFilter(v url.Values) (index.Query, error) {
-	return parseQuery(filterOf(v))
-}
-
-// filled drops the empty values that a form sends for untouched fields.
-func filled(values []string) []string {
-	var out []string
-	for _, v := range values {
-		if v != "" {
-			out = append(out, v)
+// parseValue checks one value and returns it in the form that links have.
+func parseValue(name, value string) (string, error) {
+	plain := value
+	if !slices.Contains(web.SingleParams, name) {
+		plain = strings.TrimPrefix(value, web.Not)
+	}
+	not := strings.TrimSuffix(value, plain)
+	switch name {
+	case "result":
+		plain = strings.ToUpper(plain)
+		if !vitrine.Result(plain).Known() && plain != web.ResultRunning {
+			words := []string{web.ResultRunning}
+			for _, r := range vitrine.Results {
+				words = append(words, string(r))
+			}
+			return "", refuseParam(name, value, "one of "+strings.Join(words, ", "))
+		}
+	case "change":
+		if n, err := strconv.ParseInt(plain, 10, 64); err != nil || n < 1 {
+			return "", refuseParam(name, value, "the number of a change, such as 894201")
+		}
+	case "uuid":
+		beginning, _ := strings.CutSuffix(plain, "*")
+		if !vitrine.ValidUUID(plain) && (beginning == plain || !isHex(beginning) || len(beginning) > 32) {
+			return "", refuseParam(name, value, "32 lower-case hex digits, or the first of them and a *")
+		}
+	case "buildset":
+		if !vitrine.ValidUUID(plain) {
+			return "", refuseParam(name, value, "32 lower-case hex digits")
+		}
+	case "voting", "held", "final":
+		switch strings.ToLower(plain) {
+		case "1", "true":
+			plain = "1"
+		case "0", "false":
+			plain = "0"
+		default:
+			return "", refuseParam(name, value, "1 (yes) or 0 (no)")
+		}
+	case "from", "to":
+		if _, ok := parseDay(plain); !ok {
+			return "", refuseParam(name, value, "a day such as 2026-11-22")
 		}
 	}
-	return out
+	return not + plain, nil
 }
 
-func parseDay(name, s string) (time.Time, error) {
+func yesOrNo(s string) *bool {
 	if s == "" {
-		return time.Time{}, nil
+		return nil
 	}
+	yes := s == "1"
+	return &yes
+}
+
+func isHex(s string) bool { return s != "" && strings.Trim(s, "0123456789abcdef") == "" }
+
+func parseDay(s string) (time.Time, bool) {
 	t, err := time.Parse(time.DateOnly, s)
-	if err != nil || t.Year() < 2000 || t.Year() > 2200 {
-		return t, refuse(http.StatusBadRequest, "%s %q: want a day such as 2026-11-22", name, s)
+	return t, err == nil && t.Year() >= 2000 && t.Year() <= 2200
+}
+
+// parseNumber reads a number that may be left out.
+func parseNumber(v url.Values, name string, least, most int) (int, error) {
+	s := v.Get(name)
+	if s == "" {
+		return 0, nil
 	}
-	return t, nil
+	n, err := strconv.Atoi(s)
+	if err != nil || n < least || n > most {
+		return 0, refuseParam(name, s, "a number from "+strconv.Itoa(least)+" to "+strconv.Itoa(most))
+	}
+	return n, nil
+}
+
+// without is a query without one value of a parameter, and so from its first page.
+func without(v url.Values, name, value string) url.Values {
+	rest := make(url.Values)
+	for n, values := range v {
+		if n == web.ParamBefore || n == web.ParamAfter {
+			continue
+		}
+		for _, s := range values {
+			if n != name || s != value {
+				rest.Add(n, s)
+			}
+		}
+	}
+	return rest
 }

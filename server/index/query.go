@@ -110,6 +110,13 @@ func parseCursor(s string) (position, error) {
 	return position{n, string(unhex(uuid))}, nil
 }
 
+// Cursor is the cursor of a build: the builds of a list after it are newer.
+func Cursor(b vitrine.Build) string { return positionOf(b).cursor() }
+
+// CursorAt is a cursor between two builds: before it are those that began
+// before t, a whole second, and after it the others.
+func CursorAt(t time.Time) string { return fmt.Sprintf("%d-%032x", max(t.Unix(), 0), 0) }
+
 // A window is what lies between two positions, both excluded.
 type window struct{ oldest, newest position }
 
