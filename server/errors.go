@@ -90,7 +90,11 @@ func (s *Server) handleError(err error, c echo.Context) {
 	}
 	path := c.Request().URL.Path
 	if !isAPI(path) && (strings.HasPrefix(path, "/t/") || path == "/" || strings.Contains(c.Request().Header.Get("Accept"), "text/html")) {
-		if s.page(c, status, web.ErrorPage{Status: status, Message: detail, RequestID: c.Response().Header().Get(echo.HeaderXRequestID)}) == nil {
+		p := web.ErrorPage{Status: status, Message: detail, RequestID: c.Response().Header().Get(echo.HeaderXRequestID)}
+		if bad := (*badParam)(nil); errors.As(err, &bad) {
+			p.Rest = without(c.QueryParams(), bad.name, bad.value)
+		}
+		if s.page(c, status, p) == nil {
 			return
 		}
 	}

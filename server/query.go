@@ -34,7 +34,7 @@ const maxFilters = 100
 // address. Names are Zuul's where Zuul has one. Unknown ones are ignored, as
 // any link may carry some.
 func parseQuery(v url.Values) (index.Query, error) {
-	f, err := parseFilter(v)
+	f, err := cleanFilter(v)
 	if err != nil {
 		return index.Query{}, err
 	}
@@ -45,9 +45,9 @@ func parseQuery(v url.Values) (index.Query, error) {
 		Voting: yesOrNo(f.Get("voting")), Held: yesOrNo(f.Get("held")), Final: yesOrNo(f.Get("final")),
 		Before: v.Get(web.ParamBefore), After: v.Get(web.ParamAfter),
 	}
-	q.Since, _ = parseDay(f.Get("from"))
-	if until, ok := parseDay(f.Get("to")); ok {
-		q.Until = until.AddDate(0, 0, 1) // the day itself counts
+	q.Since, _ = parseDay("from", f.Get("from"))
+	if q.Until, _ = parseDay("to", f.Get("to")); !q.Until.IsZero() {
+		q.Until = q.Until.AddDate(0, 0, 1) // the day itself counts
 	}
 	if q.Limit, err = parseNumber(v, "limit", 1, index.MaxLimit); err != nil {
 		return q, err
@@ -56,10 +56,27 @@ func parseQuery(v url.Values) (index.Query, error) {
 	return q, err
 }
 
-// parseFilter checks the filters of an address and returns them in the one form
+// parseFilter is parseQuery for what is not a page of a list: without a cursor
+// and a limit.
+func parseFilter(v url.Values) (index.Query, error) {
+	return parseQuery(filterOf(v))
+}
+
+// filled drops the empty values that a form sends for untouched fields.
+func filled(values []string) []string {
+	var out []string
+	for _, v := range values {
+		if v != "" {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// cleanFilter checks the filters of an address and returns them in the one form
 // that links have: without empty values, which forms send for untouched fields,
 // and without any twice.
-func parseFilter(v url.Values) (url.Values, error) {
+func cleanFilter(v url.Values) (url.Values, error) {
 	f := make(url.Values)
 	total := 0
 	for _, name := range web.FilterParams {
@@ -128,8 +145,8 @@ func parseValue(name, value string) (string, error) {
 			return "", refuseParam(name, value, "1 (yes) or 0 (no)")
 		}
 	case "from", "to":
-		if _, ok := parseDay(plain); !ok {
-			return "", refuseParam(name, value, "a day such as 2026-11-22")
+		if _, err := parseDay(name, plain); err != nil {
+			return "", err
 		}
 	}
 	return not + plain, nil
@@ -145,9 +162,16 @@ func yesOrNo(s string) *bool {
 
 func isHex(s string) bool { return s != "" && strings.Trim(s, "0123456789abcdef") == "" }
 
-func parseDay(s string) (time.Time, bool) {
+// parseDay reads a day that may be left out, as its first moment in UTC.
+func parseDay(name, s string) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
 	t, err := time.Parse(time.DateOnly, s)
-	return t, err == nil && t.Year() >= 2000 && t.Year() <= 2200
+	if err != nil || t.Year() < 2000 || t.Year() > 2200 {
+		return time.Time{}, refuseParam(name, s, "a day such as 2026-11-22")
+	}
+	return t, nil
 }
 
 // parseNumber reads a number that may be left out.

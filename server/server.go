@@ -104,6 +104,12 @@ type Server struct {
 
 	beginning sync.Mutex // one build begins at a time: see takeUUID
 
+	namesMu   sync.Mutex
+	lastNames index.Names
+	namesAt   time.Time // when they were read
+
+	listeners listeners
+
 	words        words
 	interrupting sync.Mutex // one build is given up, or taken back, at a time
 }
@@ -140,6 +146,7 @@ func New(c Config) (*Server, error) {
 			return nil, err
 		}
 	}
+	s.listeners = listeners{by: make(map[string]int), wake: make(map[chan struct{}]bool), stopped: make(chan struct{})}
 	rand.Read(s.tokens.secret[:])
 	s.echo = s.routes()
 	return s, nil
@@ -250,6 +257,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
 	}
+	h.RegisterOnShutdown(s.listeners.stop) // they would never finish
 	refreshing, stopRefresh := context.WithCancel(ctx)
 	var loop sync.WaitGroup
 	loop.Go(func() { s.refreshLoop(refreshing) })

@@ -93,8 +93,8 @@ func TestSearch(t *testing.T) {
 	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	for q, want := range map[string]string{
 		"web": "/t/demo/service/web", r.UUID[:12]: "/t/demo/build/" + r.UUID, r.Buildset: "/t/demo/buildset/" + r.Buildset,
-		"894%2C201": "/t/demo/builds?change=894201", "deploy": "/t/demo/builds?job_name=%2Adeploy%2A", "": "/t/demo/builds",
-		"%2F%2Fevil.example": "/t/demo/builds?job_name=%2A%2F%2Fevil.example%2A",
+		"894%2C201": "/t/demo/builds?change=894201", "deploy": "/t/demo/job/deploy-web", "": "/t/demo/builds",
+		"%2F%2Fevil.example": "/t/demo/builds?text=%2F%2Fevil.example",
 	} {
 		resp, err := client.Get(s.url + "/t/demo/search?q=" + q)
 		if err != nil {

@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -67,6 +68,9 @@ type KeyringPage struct {
 type ErrorPage struct {
 	Status  int    // of HTTP
 	Message string // what was wrong, with the value; empty: only the status's own words
+	// Rest is the query of the same list without the value that was wrong, if
+	// that is what was.
+	Rest url.Values
 	// RequestID finds the error in the server's log; shown with a 5xx.
 	RequestID string
 }
@@ -108,6 +112,9 @@ func (p ErrorPage) Advice() string {
 		return "The server is reading its history from the bucket. Load this page again in a minute."
 	case p.Status >= 500:
 		return "Nothing is lost: the builds are in the bucket. Load this page again; if it fails again, give the id below to whoever runs this server."
+	}
+	if p.Rest != nil {
+		return "Change the value in the address, or look at the list without it."
 	}
 	return "Change the value in the address, or start again from the list of builds."
 }

@@ -77,6 +77,13 @@ func testPages() map[string]Page {
 	expired, kept := b, b
 	expired.Expired = b.Expires.AddDate(0, 0, 1)
 	kept.Kept = true
+	imported := testBuild(8, "RETRY", 10*time.Second, 5*time.Second)
+	imported.Service, imported.Publisher, imported.Keyring, imported.Sealed, imported.Public = "", "", vitrine.Keyring{}, 0, 0
+	imported.Imported = &vitrine.Imported{Source: "https://zuul.example.org/api/tenant/opendev"}
+	var days []vitrine.Build // two days of eight
+	for i := range 16 {
+		days = append(days, testBuild(16+i, vitrine.Success, time.Duration(i)*3*time.Hour, time.Minute))
+	}
 	history := []vitrine.Build{running, b, failed, timer, push, lost}
 	service := testService()
 	return map[string]Page{
@@ -86,11 +93,14 @@ func testPages() map[string]Page {
 		},
 		"overview-empty": OverviewPage{},
 		"builds": BuildsPage{
-			Filter: url.Values{"job_name": {"infra-prod-*"}, "result": {"SUCCESS", "FAILURE"}, "from": {"2026-11-01"}, "to": {""}, "stranger": {"x"}},
-			Builds: history, Newer: "n1", Older: "o1", Services: []string{"codesearch"},
+			Filter: url.Values{"job_name": {"infra-prod-*"}, "result": {"SUCCESS", "not:SKIPPED"}, "voting": {"0"}, "from": {"2026-11-01"}, "to": {""}, "stranger": {"x"}},
+			Builds: append([]vitrine.Build{imported}, history...), Newest: true, First: "f1", Older: "o1",
+			Suggest: map[string][]string{"service": {"codesearch"}, "branch": {"master", "stable/*"}},
 		},
-		"builds-nomatch": BuildsPage{Filter: url.Values{"change": {"1"}}},
-		"builds-empty":   BuildsPage{},
+		"builds-older":   BuildsPage{Filter: url.Values{"text": {"infra"}}, Builds: days, Newer: "n1", Older: "o1"},
+		"builds-nomatch": BuildsPage{Filter: url.Values{"change": {"1"}, "branch": {"not:master"}}, Newest: true},
+		"builds-end":     BuildsPage{Filter: url.Values{"change": {"1"}}},
+		"builds-empty":   BuildsPage{Newest: true},
 		"build":          BuildPage{Build: b, History: history, Others: 2, People: service.Readers, Signature: Signature{State: Verified}},
 		"build-failed":   BuildPage{Build: failed, Signature: Signature{NotVerified, "the key is not bridge's"}},
 		"build-running":  BuildPage{Build: running, History: history},
@@ -113,6 +123,7 @@ func testPages() map[string]Page {
 		"keyring":       KeyringPage{Keyring: b.Keyring, Services: []Service{service}, People: service.Readers, Problem: "services/x.yaml:3: unknown field"},
 		"keyring-empty": KeyringPage{},
 		"error-400":     ErrorPage{Status: 400, Message: `result "NOPE" is not a result`},
+		"error-value":   ErrorPage{Status: 400, Message: `change "x": want a number`, Rest: url.Values{"job_name": {"a*"}, "result": {""}}},
 		"error-404":     ErrorPage{Status: 404, Message: "no build has this id", RequestID: "not shown: nothing failed"},
 		"error-500":     ErrorPage{Status: 500, RequestID: "9f2c11aa"},
 		"error-503":     ErrorPage{Status: 503},

@@ -20,14 +20,31 @@ const (
 	ParamAfter  = "after"  // builds newer than the cursor
 )
 
+// Query parameters that only forms and scripts send.
+const (
+	ParamNot     = "not"     // name of a filter whose last value is to be excluded
+	ParamAt      = "at"      // a day: leads to the page that begins at its end
+	ParamRunning = "running" // uuid of a running build whose end [EventsPath] is to tell
+)
+
+// What values of [FilterParams] may be beside names and results.
+const (
+	Not           = "not:"    // begins a value that excludes
+	ResultRunning = "RUNNING" // a build that has no result yet
+)
+
 // FilterParams are the query parameters that narrow a list of builds, in the
-// order they are shown. All but text, voting, held, final, from and to may be
-// repeated, which means or; a value that begins with "not:" means all others.
+// order they are shown. All but [SingleParams] may be repeated, which means or;
+// a value that begins with [Not] means all others.
 // Names are Zuul's, except service, text (part of a job's or project's name),
 // from and to (days, 2026-11-22, in UTC). voting, held and final are 1 or 0.
 // Empty values, which a form sends for untouched fields, mean nothing.
 var FilterParams = []string{"text", "service", "job_name", "project", "branch", "pipeline", "change", "patchset", "ref", "newrev",
 	"result", "nodeset", "voting", "held", "final", "uuid", "buildset", "from", "to"}
+
+// SingleParams are those of [FilterParams] that have one value at most, and none
+// that excludes.
+var SingleParams = []string{"text", "voting", "held", "final", "from", "to"}
 
 func tenantPath(tenant string, parts ...string) string {
 	p := "/t/" + url.PathEscape(tenant)
@@ -67,9 +84,10 @@ func BuildsPath(tenant string, query url.Values) string {
 	return filtered(tenantPath(tenant, "builds"), query, ParamBefore, ParamAfter)
 }
 
-// EventsPath tells, as server-sent events, when a list of builds changes.
+// EventsPath tells, as server-sent events, how many builds came after a list's
+// [ParamAfter], and which of its [ParamRunning] run no more.
 func EventsPath(tenant string, query url.Values) string {
-	return filtered(tenantPath(tenant, "builds", "events"), query, ParamAfter)
+	return filtered(tenantPath(tenant, "builds", "events"), query, ParamAfter, ParamRunning)
 }
 
 // FeedPath is the feed of the builds that a filter is for, in a format: atom

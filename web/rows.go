@@ -3,7 +3,6 @@ package web
 import (
 	"math"
 	"strings"
-	"time"
 
 	"vitrine"
 )
@@ -15,7 +14,7 @@ type row struct {
 	Path    string
 	Started when
 	Took    string // empty if there is nothing to tell
-	Bar     int    // 0 to 44 units, the root of the time it took against the longest in the list
+	Bar     int    // 0 to 44 units, the root of the time it took against an hour
 	d       document
 }
 
@@ -28,24 +27,53 @@ func (d document) Row(b vitrine.Build) row {
 	case !b.EndTime.IsZero() && (r.Outcome.Kind != "none" || b.Duration() > 0):
 		r.Took = duration(b.Duration())
 	}
+	if b.Duration() > 0 {
+		r.Bar = min(44, max(2, int(44*math.Sqrt(b.Duration().Hours()))))
+	}
 	return r
 }
 
-// Rows are the builds of a list.
-func (d document) Rows(bs []vitrine.Build) []row {
-	longest := time.Second
-	for _, b := range bs {
-		longest = max(longest, b.Duration())
-	}
-	rows := make([]row, len(bs))
-	for i, b := range bs {
-		rows[i] = d.Row(b)
-		if b.Duration() > 0 {
-			rows[i].Bar = max(2, int(44*math.Sqrt(float64(b.Duration())/float64(longest))))
-		}
-	}
-	return rows
+// A rowGroup is a part of a list, with the day that its builds began on if the
+// list says so.
+type rowGroup struct {
+	Day  string
+	Rows []row
 }
+
+// Rows are the builds of a list.
+func (d document) Rows(bs []vitrine.Build) []rowGroup {
+	g := rowGroup{Rows: make([]row, len(bs))}
+	for i, b := range bs {
+		g.Rows[i] = d.Row(b)
+	}
+	return []rowGroup{g}
+}
+
+// DayRows are the builds of a list, newest first, by day. The first group has no
+// heading if it is of today, and none has where days are short: a heading for
+// every few rows would be in the way.
+func (d document) DayRows(bs []vitrine.Build) []rowGroup {
+	var groups []rowGroup
+	last := day(d.Now)
+	for _, b := range bs {
+		if today := day(b.StartTime); len(groups) == 0 || today != last {
+			g := rowGroup{}
+			if today != last {
+				g.Day = b.StartTime.UTC().Format("Monday, 2 January 2006")
+			}
+			groups, last = append(groups, g), today
+		}
+		g := &groups[len(groups)-1]
+		g.Rows = append(g.Rows, d.Row(b))
+	}
+	if len(groups)*fewADay > len(bs) {
+		return d.Rows(bs)
+	}
+	return groups
+}
+
+// fewADay is how many builds a day must have on average for headings.
+const fewADay = 4
 
 func (r row) Headline() string    { return headline(r.Build, r.d.Now) }
 func (r row) Verb() string        { return verb(r.Build) }

@@ -25,6 +25,9 @@ func (d document) Title() string {
 	return d.Page.title() + " · " + d.Tenant + " · vitrine"
 }
 
+// Wall reports whether the page may be as wide as a screen on a wall.
+func (d document) Wall() bool { return d.Page.template() == "overview" }
+
 // A navLink is an entry of the navigation. Current is the value of aria-current.
 type navLink struct{ Text, Path, Current string }
 

@@ -35,24 +35,12 @@ setInterval(() => {
   }
 }, 30_000);
 
-// One filter is open at a time, closes on Escape and outside, and its field
-// has the focus; fields left empty stay out of the address.
-const filters = document.querySelector(".filters");
-if (filters) {
-  const close = () => filters.querySelectorAll("details[open]").forEach((d) => { d.open = false; });
-  document.addEventListener("click", (e) => { if (!filters.contains(e.target)) close(); });
-  filters.addEventListener("keydown", (e) => {
-    if (e.key !== "Escape") return;
-    const open = filters.querySelector("details[open]");
-    close();
-    open?.querySelector("summary").focus();
-  });
-  for (const details of filters.querySelectorAll("details")) {
-    details.addEventListener("toggle", () => {
-      if (details.open) details.querySelector("input, select").focus();
-    });
-  }
-  filters.addEventListener("formdata", (e) => {
-    for (const [name, value] of [...e.formData]) if (value === "") e.formData.delete(name);
-  });
-}
+// A slash leads to the search box.
+document.addEventListener("keydown", (e) => {
+  if (e.key !== "/" || e.ctrlKey || e.metaKey || e.altKey || e.target.closest("input, select, textarea, [contenteditable]")) return;
+  const search = document.querySelector(".search input");
+  if (!search) return;
+  e.preventDefault();
+  search.focus();
+  search.select();
+});
