@@ -80,40 +80,35 @@ func (x *Index) parse(e Entry) (*vitrine.Record, error) {
 // addAll adds records and marks in one transaction, and returns the records that
 // are refused as duplicates.
 func (x *Index) addAll(ctx context.Context, list []arrival) (added int, duplicates []*vitrine.Record, err error) {
-	tx, err := x.write.BeginTx(ctx, nil)
-	if err != nil {
-		return 0, nil, err
-	}
-	defer tx.Rollback()
-	if err := x.catalog.update(ctx, tx); err != nil {
-		return 0, nil, err
-	}
-	for _, a := range list {
-		if a.parsed != nil {
-			changed, err := x.add(ctx, tx, *a.parsed)
-			switch {
-			case err == ErrDuplicate:
-				duplicates = append(duplicates, a.parsed.record)
-			case err != nil:
-				return 0, nil, err
-			case changed:
-				added++
+	err = x.change(ctx, func(w *writing) error {
+		for _, a := range list {
+			if a.parsed != nil {
+				changed, err := x.add(ctx, w, *a.parsed)
+				switch {
+				case err == ErrDuplicate:
+					duplicates = append(duplicates, a.parsed.record)
+				case err != nil:
+					return err
+				case changed:
+					added++
+				}
+			}
+			for _, m := range a.marks {
+				if err := x.mark(ctx, w, a.uuid, a.day, m); err != nil && !errors.Is(err, fs.ErrNotExist) {
+					return err
+				}
 			}
 		}
-		for _, m := range a.marks {
-			if err := x.mark(ctx, tx, a.uuid, a.day, m); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return 0, nil, err
-			}
-		}
-	}
-	return added, duplicates, tx.Commit()
+		return nil
+	})
+	return added, duplicates, err
 }
 
-func (x *Index) add(ctx context.Context, tx *sql.Tx, p parsed) (changed bool, err error) {
+func (x *Index) add(ctx context.Context, w *writing, p parsed) (changed bool, err error) {
 	r := p.record
 	uuid := unhex(r.UUID)
 	var id, start, ended, source int64
-	err = tx.QueryRowContext(ctx, "SELECT id, start, ended, source FROM builds WHERE uuid = ?", uuid).Scan(&id, &start, &ended, &source)
+	err = w.QueryRowContext(ctx, "SELECT id, start, ended, source FROM builds WHERE uuid = ?", uuid).Scan(&id, &start, &ended, &source)
 	there, comes := standingOf(ended != 0, source != 0), standingOf(!r.IsStarted(), r.IsImported())
 	later := r.StartTime.Unix() - start
 	switch {
@@ -131,7 +126,7 @@ func (x *Index) add(ctx context.Context, tx *sql.Tx, p parsed) (changed bool, er
 		// takes the place
 	default:
 		var record []byte
-		if err := tx.QueryRowContext(ctx, "SELECT record FROM records WHERE build = ?", id).Scan(&record); err != nil {
+		if err := w.QueryRowContext(ctx, "SELECT record FROM records WHERE build = ?", id).Scan(&record); err != nil {
 			return false, err
 		}
 		if !bytes.Equal(record, p.entry.Record) {
@@ -139,14 +134,19 @@ func (x *Index) add(ctx context.Context, tx *sql.Tx, p parsed) (changed bool, er
 		}
 		return false, nil
 	}
-	row, err := x.row(ctx, tx, r)
+	row, err := x.row(ctx, w.Tx, r)
 	if err != nil {
 		return false, err
 	}
 	if id == 0 {
-		err = tx.QueryRowContext(ctx, insertBuild, row...).Scan(&id)
-	} else if _, err = tx.ExecContext(ctx, updateBuild, append(row, id)...); err == nil && later != 0 {
-		err = dropMarks(ctx, tx, id) // they are another build's
+		err = w.QueryRowContext(ctx, insertBuild, row...).Scan(&id)
+	} else if err = w.note(ctx, id, -1); err == nil {
+		if _, err = w.ExecContext(ctx, updateBuild, append(row, id)...); err == nil && later != 0 {
+			err = dropMarks(ctx, w.Tx, id) // they are another build's
+		}
+	}
+	if err == nil {
+		err = w.note(ctx, id, 1)
 	}
 	if err != nil {
 		return false, err
@@ -155,7 +155,7 @@ func (x *Index) add(ctx context.Context, tx *sql.Tx, p parsed) (changed bool, er
 	if signature == nil {
 		signature = []byte{}
 	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO records (build, record, signature) VALUES (?, ?, ?)
+	_, err = w.ExecContext(ctx, `INSERT INTO records (build, record, signature) VALUES (?, ?, ?)
 		ON CONFLICT (build) DO UPDATE SET record = excluded.record, signature = excluded.signature`, id, p.entry.Record, signature)
 	return err == nil, err
 }

@@ -52,26 +52,15 @@ func (x *Index) Unmark(ctx context.Context, kind vitrine.KeyKind, uuid string) e
 }
 
 func (x *Index) markNow(ctx context.Context, uuid string, m marking) error {
-	tx, err := x.write.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer tx.Rollback()
-	if err := x.catalog.update(ctx, tx); err != nil {
-		return err
-	}
-	if err := x.mark(ctx, tx, uuid, time.Time{}, m); err != nil {
-		return err
-	}
-	return tx.Commit()
+	return x.change(ctx, func(w *writing) error { return x.mark(ctx, w, uuid, time.Time{}, m) })
 }
 
 // mark sets or removes one mark of the build that began on a day; on any day, if
 // that is zero.
-func (x *Index) mark(ctx context.Context, tx *sql.Tx, uuid string, day time.Time, m marking) error {
+func (x *Index) mark(ctx context.Context, w *writing, uuid string, day time.Time, m marking) error {
 	column := markColumns[m.kind]
 	var id, start, ended, number int64
-	err := tx.QueryRowContext(ctx, "SELECT id, start, ended, series FROM builds WHERE uuid = ?", unhex(uuid)).Scan(&id, &start, &ended, &number)
+	err := w.QueryRowContext(ctx, "SELECT id, start, ended, series FROM builds WHERE uuid = ?", unhex(uuid)).Scan(&id, &start, &ended, &number)
 	if err == sql.ErrNoRows || err == nil && !day.IsZero() && vitrine.DayPrefix(fromUnix(start)) != vitrine.DayPrefix(day) {
 		return fmt.Errorf("build %s: %w", uuid, fs.ErrNotExist)
 	}
@@ -80,21 +69,21 @@ func (x *Index) mark(ctx context.Context, tx *sql.Tx, uuid string, day time.Time
 	}
 	at := int64(0)
 	if m.mark == nil {
-		_, err = tx.ExecContext(ctx, "DELETE FROM marks WHERE build = ? AND kind = ?", id, column)
+		_, err = w.ExecContext(ctx, "DELETE FROM marks WHERE build = ? AND kind = ?", id, column)
 	} else {
 		at = m.mark.Time.Unix()
 		text := m.text
 		if m.kind != vitrine.InterruptedKind {
 			text = []byte{}
 		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO marks (build, kind, stored, mark) VALUES (?, ?, ?, ?)
+		_, err = w.ExecContext(ctx, `INSERT INTO marks (build, kind, stored, mark) VALUES (?, ?, ?, ?)
 			ON CONFLICT (build, kind) DO UPDATE SET stored = excluded.stored, mark = excluded.mark`, id, column, m.stored, text)
 	}
 	if err != nil {
 		return err
 	}
 	if m.kind != vitrine.InterruptedKind {
-		_, err = tx.ExecContext(ctx, "UPDATE builds SET "+column+" = ? WHERE id = ?", at, id)
+		_, err = w.ExecContext(ctx, "UPDATE builds SET "+column+" = ? WHERE id = ?", at, id)
 		return err
 	}
 	if ended != 0 {
@@ -105,13 +94,16 @@ func (x *Index) mark(ctx context.Context, tx *sql.Tx, uuid string, day time.Time
 	if m.mark != nil {
 		result, r.Artifacts = resultLost, partial(m.mark)
 	}
-	if number, err = x.otherResult(ctx, tx, number, result); err != nil {
+	if number, err = x.otherResult(ctx, w.Tx, number, result); err != nil {
 		return err
 	}
 	sealed, public, size := count(&r)
-	_, err = tx.ExecContext(ctx, "UPDATE builds SET interrupted = ?, series = ?, sealed = ?, public = ?, bytes = ? WHERE id = ?",
+	_, err = w.ExecContext(ctx, "UPDATE builds SET interrupted = ?, series = ?, sealed = ?, public = ?, bytes = ? WHERE id = ?",
 		at, number, sealed, public, size, id)
-	return err
+	if err != nil {
+		return err
+	}
+	return w.note(ctx, id, 0) // it is not counted, but its buildset may end by it
 }
 
 // otherResult is the series with the names of another and a result.
