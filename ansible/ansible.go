@@ -124,7 +124,7 @@ func (b *bounded) Read(p []byte) (int, error) {
 	}
 	n, err := b.src.Read(p[:min(int64(len(p)), b.left)])
 	b.left -= int64(n)
-	if err != nil && err != io.EOF {
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF { // that one is of a file that breaks off
 		b.err = err
 	}
 	return n, err

@@ -17,13 +17,8 @@ import (
 	"vitrine"
 	"vitrine/keyring"
 	"vitrine/storage"
+	"vitrine/web"
 )
-
-// inlineTypes are the media types that a browser may show in place: images that
-// can't hold a script.
-var inlineTypes = map[string]string{
-	".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".gif": "image/gif", ".webp": "image/webp",
-}
 
 // getArtifact is GET …/builds/UUID/artifacts/PATH: an artifact's stored bytes,
 // or a range of them. Only what a record names is served.
@@ -50,9 +45,8 @@ func (s *Server) serveArtifact(c echo.Context, build vitrine.Build, a vitrine.Ar
 	}
 	h := c.Response().Header()
 	before := h.Clone()
-	mediaType, inline := inlineTypes[strings.ToLower(path.Ext(a.Path))]
-	disposition := "inline"
-	if a.Sealed || !inline {
+	mediaType, disposition := web.ImageType(a.Path), "inline"
+	if a.Sealed || mediaType == "" {
 		mediaType, disposition = octetStream, "attachment"
 	}
 	if s.signer != nil && disposition == "attachment" && c.Request().Method == http.MethodGet {

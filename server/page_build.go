@@ -1,7 +1,9 @@
 package server
 
 import (
+	"context"
 	"net/http"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -28,13 +30,41 @@ func (s *Server) build(c echo.Context) error {
 	}
 	p := web.BuildPage{Build: s.located(ctx, b), History: around, Others: max(len(set)-1, 0)}
 	// The keyring of the build's own time says whose keys they were.
-	if k, err := s.Keyring.At(ctx, b.Keyring.Commit); err == nil {
-		if service := k.Services[b.Service]; service != nil {
-			p.People = describeService(k, service, b.StartTime).Readers
-		}
+	switch k, err := s.Keyring.At(ctx, b.Keyring.Commit); {
+	case b.IsImported():
+	case err != nil:
+		p.KeyringUnknown = true
+	case k.Services[b.Service] != nil:
+		p.People = describeService(k, k.Services[b.Service], b.StartTime).Readers
 	}
 	p.Signature = s.signatureOf(c, b, entry)
+	p.Previews = s.peek(ctx, b, web.Previewed(b))
+	if b.State == vitrine.Running {
+		p.Coming = s.coming(ctx, b)
+	}
+	if p.Framing() {
+		c.Response().Header().Set("Content-Security-Policy", web.FramingPolicy)
+	}
 	return s.page(c, http.StatusOK, p)
+}
+
+// coming is what the store has of a build that runs, as far as it tells in time.
+func (s *Server) coming(ctx context.Context, b vitrine.Build) []vitrine.Artifact {
+	ctx, cancel := context.WithTimeout(ctx, peekTimeout)
+	defer cancel()
+	pending, err := s.pendingParts(ctx, b)
+	if err != nil {
+		return nil
+	}
+	mark, err := s.whatIsThere(ctx, b, pending)
+	if err != nil {
+		return nil
+	}
+	var list []vitrine.Artifact
+	for _, p := range mark.Partial {
+		list = append(list, vitrine.Artifact{Path: p.Path, Size: p.Size, Sealed: strings.HasSuffix(p.Path, vitrine.SealedRawSuffix)})
+	}
+	return list
 }
 
 // signatureOf checks the signature of the record that the page shows, anew each

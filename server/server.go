@@ -109,6 +109,7 @@ type Server struct {
 	namesAt   time.Time // when they were read
 
 	listeners listeners
+	peeks *peeks
 
 	words        words
 	interrupting sync.Mutex // one build is given up, or taken back, at a time
@@ -137,7 +138,7 @@ func New(c Config) (*Server, error) {
 	if c.InterruptedAfter <= 0 {
 		c.InterruptedAfter = interruptedAfter
 	}
-	s := &Server{Config: c, health: make(map[string]error), words: words{builds: make(map[string]*word)}}
+	s := &Server{Config: c, health: make(map[string]error), words: words{builds: make(map[string]*word)}, peeks: newPeeks()}
 	s.uploads = uploads{maxBuild: c.MaxBuildSize, maxService: c.MaxPending, builds: make(map[string]*buildUploads)}
 	if c.Direct {
 		ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)

@@ -19,8 +19,15 @@ type BuildPage struct {
 	Others int
 	// People are the readers as the keyring knows them, for their groups and
 	// kinds of keys. Who is not in it is shown as the record has them.
-	People    []Person
-	Signature Signature
+	People []Person
+	// KeyringUnknown says that this server has not the commit of the keyring that
+	// the record names, so People is empty.
+	KeyringUnknown bool
+	Signature      Signature
+	// Previews are of the files that [Previewed] names.
+	Previews []Preview
+	// Coming is what has come of a build that runs.
+	Coming []vitrine.Artifact
 }
 
 // A SignatureState is what the server found when it checked a record.
@@ -46,13 +53,6 @@ func (p BuildPage) title() string {
 	return outcomeOf(p.Build).Word + " · " + isolate(cut(p.Build.JobName))
 }
 
-// What a build's page shows of a long list before it points at the command line.
-const (
-	maxArtifacts  = 200
-	maxThumbnails = 12
-	maxThumbnail  = 8 << 20 // bytes of an image that is loaded unasked
-)
-
 // Previous is the build before the page's own in the history, or nil.
 func (p BuildPage) Previous() *vitrine.Build { return p.beside(1) }
 
@@ -67,33 +67,50 @@ func (p BuildPage) beside(step int) *vitrine.Build {
 	return &p.History[i+step]
 }
 
-// A file is an artifact on a build's page.
-type file struct {
-	vitrine.Artifact
-	Path      string // of the URL
-	Thumbnail bool
+// Framing reports whether the page has a frame: see [FramingPolicy].
+func (p BuildPage) Framing() bool {
+	return slices.ContainsFunc(Previewed(p.Build), func(a vitrine.Artifact) bool { return PreviewOf(a) == FramePreview })
 }
 
-// Files are the artifacts that the page shows.
-func (d document) Files(b vitrine.Build) []file {
-	var files []file
-	thumbnails := 0
-	for _, a := range b.Artifacts[:min(len(b.Artifacts), maxArtifacts)] {
-		f := file{Artifact: a, Path: ArtifactPath(d.Tenant, b.UUID, a.Path)}
-		switch a.MediaType {
-		case "image/png", "image/jpeg", "image/gif", "image/webp", "image/avif":
-			f.Thumbnail = !a.Sealed && b.Expired.IsZero() && a.Size <= maxThumbnail && thumbnails < maxThumbnails
-		}
-		if f.Thumbnail {
-			thumbnails++
-		}
-		files = append(files, f)
+// Gallery reports whether the build has images that a gallery would show.
+func (p BuildPage) Gallery() bool { return len(Images(p.Build)) > 0 }
+
+// maxLinks bounds the links of an imported build that its page lists.
+const maxLinks = 150
+
+// Links are those of an imported build that the page lists.
+func (p BuildPage) Links() []vitrine.Link {
+	if p.Build.Imported == nil {
+		return nil
 	}
-	return files
+	return p.Build.Imported.Links[:min(len(p.Build.Imported.Links), maxLinks)]
 }
 
-// Hidden is how many artifacts [document.Files] leaves out.
-func (d document) Hidden(b vitrine.Build) int { return max(0, len(b.Artifacts)-maxArtifacts) }
+// LinksCut is how many links the page leaves out.
+func (p BuildPage) LinksCut() int {
+	if p.Build.Imported == nil {
+		return 0
+	}
+	return max(0, len(p.Build.Imported.Links)-maxLinks)
+}
+
+// Arriving are the files that have come of a build that runs, as far as the page
+// lists them.
+func (p BuildPage) Arriving() []vitrine.Artifact { return p.Coming[:min(len(p.Coming), maxListed)] }
+
+// scripts: a build that runs is told when it has ended.
+func (p BuildPage) scripts() []string {
+	if _, ok := assets["live.js"]; ok && p.Build.State == vitrine.Running {
+		return []string{"live.js"}
+	}
+	return nil
+}
+
+// LogsPath is the folder of a build's files.
+func (d document) LogsPath(uuid string) string { return LogsPath(d.Tenant, uuid) }
+
+// GalleryPath is the gallery of a build's images beside those of another.
+func (d document) GalleryPath(uuid, beside string) string { return GalleryPath(d.Tenant, uuid, beside) }
 
 // operand is a path as an argument that no program takes for a flag.
 func operand(p string) string {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"vitrine"
+	"vitrine/ansible"
 )
 
 var testNow = time.Date(2026, 11, 22, 2, 16, 40, 0, time.UTC)
@@ -84,6 +85,11 @@ func testPages() map[string]Page {
 	for i := range 16 {
 		days = append(days, testBuild(16+i, vitrine.Success, time.Duration(i)*3*time.Hour, time.Minute))
 	}
+	elsewhere := testBuild(8, vitrine.Failure, 3*time.Hour, 90*time.Second)
+	elsewhere.Keyring, elsewhere.Publisher, elsewhere.Expires = vitrine.Keyring{}, "", time.Time{}
+	elsewhere.Imported = &vitrine.Imported{Source: "https://zuul.example.org/api/tenant/opendev", LogURL: "https://logs.example.org/ab/", Held: true, Links: []vitrine.Link{
+		{Name: "Docs preview", URL: "https://logs.example.org/ab/docs/"}, {Name: "Zuul Manifest", URL: "https://logs.example.org/ab/zuul-manifest.json"},
+	}}
 	history := []vitrine.Build{running, b, failed, timer, push, lost}
 	service := testService()
 	return map[string]Page{
@@ -104,6 +110,9 @@ func testPages() map[string]Page {
 		"build":          BuildPage{Build: b, History: history, Others: 2, People: service.Readers, Signature: Signature{State: Verified}},
 		"build-failed":   BuildPage{Build: failed, Signature: Signature{NotVerified, "the key is not bridge's"}},
 		"build-running":  BuildPage{Build: running, History: history},
+		"build-coming":   BuildPage{Build: running, Coming: interrupted.Artifacts},
+		"build-imported": BuildPage{Build: elsewhere, History: []vitrine.Build{elsewhere}},
+		"build-shown":    shownPage(),
 		"build-lost":     BuildPage{Build: lost},
 		"build-push":     BuildPage{Build: push},
 
@@ -128,4 +137,42 @@ func testPages() map[string]Page {
 		"error-500":     ErrorPage{Status: 500, RequestID: "9f2c11aa"},
 		"error-503":     ErrorPage{Status: 503},
 	}
+}
+
+// shownPage is a build with public files of every kind that a page shows, and
+// some that it can't.
+func shownPage() BuildPage {
+	b := testBuild(9, vitrine.Failure, time.Hour, time.Minute)
+	for _, a := range []vitrine.Artifact{
+		{Path: "logs/host1/var/log/syslog.txt", MediaType: "text/plain"},
+		{Path: "logs/host1/etc/issue", MediaType: "text/plain"},
+		{Path: "logs/secret.log.zst.age", MediaType: "text/plain", Sealed: true},
+		{Path: "job-output.json", MediaType: "application/json"},
+		{Path: "results/output.json.gz", MediaType: "application/gzip"},
+		{Path: "report/index.html", MediaType: "text/html; charset=utf-8"},
+		{Path: "report/gone.html", MediaType: "text/html"},
+		{Path: "a.png"}, {Path: "gone.png"}, {Path: "x.svg", MediaType: "image/svg+xml"},
+	} {
+		a.Size, a.PlainSize = 1234, 1234
+		b.Artifacts = append(b.Artifacts, a)
+	}
+	gone := "the store has it no longer"
+	failed := ansible.Task{Name: "Restart <it>", Took: 3 * time.Second, Hosts: []ansible.Result{
+		{Host: "web01", Status: ansible.OK}, {Host: "web02", Status: ansible.Failed, Message: "\x1b[31mno\x1b[0m space\nleft"}, {Host: "web03", Status: ansible.Unreachable, Message: "timed out"},
+	}}
+	output := &ansible.Output{
+		Playbooks: []ansible.Playbook{{Path: "playbooks/run.yaml", Phase: "run", Plays: []ansible.Play{
+			{Name: "Deploy", Tasks: []ansible.Task{{Name: "Copy", Hosts: []ansible.Result{{Host: "web01", Status: ansible.Changed}}}, failed, {Name: "Nobody"}}},
+			{Name: "Empty"},
+		}}},
+		Recap: []ansible.Host{{Name: "web01", OK: 3, Changed: 1, Skipped: 2}, {Name: "web02", OK: 1, Failed: 1, Rescued: 1}}, Incomplete: true,
+	}
+	fine := &ansible.Output{Playbooks: []ansible.Playbook{{Plays: []ansible.Play{{Name: "Fine", Tasks: []ansible.Task{{Name: "Ping", Hosts: []ansible.Result{{Host: "web01", Status: ansible.OK}}}}}}}}}
+	return BuildPage{Build: b, KeyringUnknown: true, Signature: Signature{State: Verified}, Previews: []Preview{
+		{Path: "logs/host1/var/log/syslog.txt", Text: "one\n\x1b[1mtwo\x1b[0m\r\n50%\r100%\n\u202eevil\n", More: true},
+		{Path: "logs/host1/etc/issue", Problem: gone},
+		{Path: "job-output.json", Ansible: output}, {Path: "results/output.json.gz", Ansible: fine},
+		{Path: "report/gone.html", Problem: gone},
+		{Path: "a.png", Width: 1280, Height: 860}, {Path: "gone.png", Problem: gone},
+	}}
 }

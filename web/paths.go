@@ -132,6 +132,11 @@ func PreviewPath(tenant, uuid, path string) string {
 	return tenantPath(tenant, append([]string{"build", uuid, "preview"}, strings.Split(path, "/")...)...)
 }
 
+// FilePath is where a build's page shows a file.
+func FilePath(tenant, uuid, path string) string {
+	return BuildPath(tenant, uuid) + "#" + (&url.URL{Fragment: fileID(path)}).EscapedFragment()
+}
+
 // LogsPath is the folder of a build's files, as Zuul's log_url.
 func LogsPath(tenant, uuid string) string {
 	return "/logs" + strings.TrimPrefix(tenantPath(tenant, uuid), "/t") + "/"

@@ -26,6 +26,9 @@ const ContentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 
 	"img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; " +
 	"require-trusted-types-for 'script'"
 
+// FramingPolicy is that of a page with a frame, see [PreviewPath].
+const FramingPolicy = ContentSecurityPolicy + "; frame-src 'self'"
+
 // A Layout is what all pages share.
 type Layout struct {
 	// Tenant is the one the page is about; empty on an error outside of any,
@@ -114,13 +117,9 @@ var functions = template.FuncMap{
 	"id":          id,
 	"fingerprint": fingerprint,
 	"less":        func(a, b int) int { return a - b },
+	"keyringlink": keyringLink,
 	"link":        webLink,
-	"plural": func(n int, one, many string) string {
-		if n == 1 {
-			return "1 " + one
-		}
-		return count(n) + " " + many
-	},
-	"size":  size,
-	"whole": whole,
+	"plural":      plural,
+	"size":        size,
+	"whole":       whole,
 }

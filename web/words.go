@@ -154,6 +154,14 @@ func count[N int | int64](n N) string {
 	return s
 }
 
+// plural is n with the word that fits it.
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return count(n) + " " + many
+}
+
 // The length, in characters, up to which a name is shown whole, and what is
 // kept of a longer one at its start and end.
 const maxShown, keptStart, keptEnd = 64, 40, 20
