@@ -109,7 +109,7 @@ type Server struct {
 	namesAt   time.Time // when they were read
 
 	listeners listeners
-	peeks *peeks
+	peeks     *peeks
 
 	words        words
 	interrupting sync.Mutex // one build is given up, or taken back, at a time

@@ -2,6 +2,7 @@ package web
 
 import (
 	"fmt"
+	"net/url"
 	"path"
 	"slices"
 	"strings"
@@ -98,12 +99,17 @@ func (p BuildPage) LinksCut() int {
 // lists them.
 func (p BuildPage) Arriving() []vitrine.Artifact { return p.Coming[:min(len(p.Coming), maxListed)] }
 
-// scripts: a build that runs is told when it has ended.
+// scripts: a build that has not ended may end while somebody looks at it.
 func (p BuildPage) scripts() []string {
-	if _, ok := assets["live.js"]; ok && p.Build.State == vitrine.Running {
+	if p.Build.EndTime.IsZero() {
 		return []string{"live.js"}
 	}
 	return nil
+}
+
+// Ending is where a page hears that some of its builds, which run, have ended.
+func (d document) Ending(uuids ...string) string {
+	return EventsPath(d.Tenant, url.Values{"uuid": uuids, ParamRunning: uuids})
 }
 
 // LogsPath is the folder of a build's files.
