@@ -67,34 +67,6 @@ func (c *Client) BuildURL(uuid string) string {
 	return c.base.String() + "/t/" + c.tenant + "/build/" + uuid
 }
 
-// Builds returns a page of the list. The query's names are those of the list's
-// page (service, job_name, project, …, before, after, limit).
-func (c *Client) Builds(ctx context.Context, query url.Values) (vitrine.BuildPage, error) {
-	var page vitrine.BuildPage
-	if err := c.getJSON(ctx, c.url("builds")+"?"+query.Encode(), &page); err != nil {
-		return vitrine.BuildPage{}, err
-	}
-	for _, b := range page.Builds {
-		if !vitrine.ValidUUID(b.UUID) {
-			return vitrine.BuildPage{}, fmt.Errorf("the server's answer has a build with uuid %q: want 32 lower-case hex digits", b.UUID)
-		}
-	}
-	return page, nil
-}
-
-// Build returns one build with its artifacts and readers, as the server's index
-// has them: unverified.
-func (c *Client) Build(ctx context.Context, uuid string) (vitrine.Build, error) {
-	var b vitrine.Build
-	if err := c.getJSON(ctx, c.url("builds", uuid), &b); err != nil {
-		return vitrine.Build{}, err
-	}
-	if b.UUID != uuid {
-		return vitrine.Build{}, fmt.Errorf("the server's answer to build %s is build %q", uuid, b.UUID)
-	}
-	return b, nil
-}
-
 // ErrAmbiguous says that more than one build's uuid starts with a prefix.
 var ErrAmbiguous = errors.New("more than one build starts with it")
 

@@ -91,6 +91,7 @@ func filledSite(t *testing.T) (s *site, published, job *vitrine.Record) {
 	job = s.commit(func(r *vitrine.Record) {
 		r.Ref = vitrine.Ref{Project: hostile, Branch: hostile, Change: 894201, Patchset: "3", RefURL: "https://review.example.org/894201?a=b&c=<d>"}
 		r.Pipeline, r.Buildset = "deploy", published.Buildset
+		r.StartTime, r.Expires = r.StartTime.Add(time.Second), r.Expires.Add(time.Second) // in the list, it is the newest
 	}, func(r *vitrine.Record) { r.Result, r.ErrorDetail = vitrine.Failure, hostile })
 	s.imported(func(r *vitrine.Record) { r.JobName = "lint/" + hostile })
 	return s, published, job

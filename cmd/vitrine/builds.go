@@ -18,7 +18,8 @@ import (
 	"vitrine"
 )
 
-// listFilters are the flags of builds and the API's names for them.
+// listFilters are the flags of builds that may be repeated, and the API's names
+// for them.
 var listFilters = []struct{ flag, param, help string }{
 	{"service", "service", "only of this `service`"},
 	{"job", "job_name", "only of this `job`"},
@@ -26,8 +27,27 @@ var listFilters = []struct{ flag, param, help string }{
 	{"branch", "branch", "only of this `branch`"},
 	{"pipeline", "pipeline", "only of this `pipeline`"},
 	{"change", "change", "only of this `change`"},
+	{"patchset", "patchset", "only of this `patchset` of a change"},
+	{"ref", "ref", "only of this `ref`"},
+	{"newrev", "newrev", "only of this `commit`"},
 	{"result", "result", "only with this `result`, such as FAILURE, RUNNING or LOST"},
+	{"nodeset", "nodeset", "only on this `nodeset`"},
+	{"uuid", "uuid", "only builds whose `uuid` is this, or begins with it if a * follows"},
 	{"buildset", "buildset", "only of this `buildset`"},
+}
+
+// listBounds are the flags that have one value, under the API's names.
+var listBounds = []struct{ flag, help string }{
+	{"text", "only with this `text` in the job's or the project's name"},
+	{"from", "only from this `day` on, as 2026-11-22, in UTC"},
+	{"to", "only up to this `day`"},
+}
+
+// listFlags are those that are told by yes or no.
+var listFlags = []struct{ flag, help string }{
+	{"voting", "only builds that vote; with =false, only others"},
+	{"held", "only builds whose nodes are held"},
+	{"final", "only the last attempt of each; with =false, only those that were tried again"},
 }
 
 func buildsCommand() *cobra.Command {
@@ -35,17 +55,23 @@ func buildsCommand() *cobra.Command {
 		Use:   "builds",
 		Short: "List builds, newest first",
 		Long: `builds lists the history, newest first. Filters may be repeated, which means or;
-* in a name stands for anything. With --json it prints one build a line.`,
+* in a name stands for anything, and not: before a value excludes it. With --json
+it prints one build a line, as the API has it.`,
 		Example: `  vitrine builds --service codesearch --result FAILURE -n 5
-  vitrine builds --job 'infra-prod-*' --from 2026-11-01 --json | jq -r .uuid`,
+  vitrine builds --job 'infra-prod-*' --result not:SUCCESS
+  vitrine builds --text codesearch --from 2026-11-01 --json | jq -r .uuid`,
 		Args: cobra.NoArgs,
 		RunE: builds,
 	}
 	for _, f := range listFilters {
 		cmd.Flags().StringArray(f.flag, nil, f.help)
 	}
-	cmd.Flags().String("from", "", "only from this `day` on, as 2026-11-22, in UTC")
-	cmd.Flags().String("to", "", "only up to this `day`")
+	for _, f := range listBounds {
+		cmd.Flags().String(f.flag, "", f.help)
+	}
+	for _, f := range listFlags {
+		cmd.Flags().Bool(f.flag, false, f.help)
+	}
 	cmd.Flags().IntP("number", "n", 20, "how many, at the most; 0 means all")
 	return cmd
 }
@@ -64,10 +90,21 @@ func builds(cmd *cobra.Command, _ []string) error {
 	for _, f := range listFilters {
 		q[f.param], _ = cmd.Flags().GetStringArray(f.flag)
 	}
-	for _, name := range []string{"from", "to"} {
-		if v, _ := cmd.Flags().GetString(name); v != "" {
-			q.Set(name, v)
+	for _, f := range listBounds {
+		if v, _ := cmd.Flags().GetString(f.flag); v != "" {
+			q.Set(f.flag, v)
 		}
+	}
+	for _, f := range listFlags {
+		if v, _ := cmd.Flags().GetBool(f.flag); v {
+			q.Set(f.flag, "1")
+		} else if cmd.Flags().Changed(f.flag) {
+			q.Set(f.flag, "0")
+		}
+	}
+	q.Set("limit", "500")
+	if !all {
+		q.Set("limit", strconv.Itoa(min(left, 500)))
 	}
 	asJSON, _ := cmd.Flags().GetBool("json")
 	lines := json.NewEncoder(os.Stdout)
@@ -76,32 +113,23 @@ func builds(cmd *cobra.Command, _ []string) error {
 	if !asJSON {
 		fmt.Fprintln(table, "BUILD\tRESULT\tJOB\tPROJECT\tCHANGE\tSTARTED\tTOOK\tSEALED\tPUBLIC")
 	}
-	for {
-		limit := 500
-		if !all {
-			limit = min(left, limit)
-		}
-		q.Set("limit", strconv.Itoa(limit))
-		page, err := c.Builds(cmd.Context(), q)
+	for b, err := range c.AllBuilds(cmd.Context(), q) {
 		if err != nil {
 			return err
 		}
-		for _, b := range page.Builds {
-			if asJSON {
-				if err := lines.Encode(b); err != nil {
-					return err
-				}
-				continue
+		if asJSON {
+			if err := lines.Encode(b); err != nil {
+				return err
 			}
+		} else {
 			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\n", b.UUID[:12], resultWord(b), b.JobName, b.Ref.Project,
 				changeWord(b.Ref), b.StartTime.Local().Format("2006-01-02 15:04"), durationWord(b), b.Sealed, b.Public)
 		}
-		left -= len(page.Builds)
-		if page.Older == "" || (!all && left <= 0) {
+		if left--; left == 0 {
 			return nil
 		}
-		q.Set("before", page.Older)
 	}
+	return nil
 }
 
 func resultWord(b vitrine.Build) string {
@@ -144,15 +172,16 @@ func show(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	b, err := c.Build(cmd.Context(), uuid)
+	detail, err := c.Build(cmd.Context(), uuid)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("build %s: not in the history of this server", uuid)
 	} else if err != nil {
 		return err
 	}
 	if asJSON, _ := cmd.Flags().GetBool("json"); asJSON {
-		return json.NewEncoder(os.Stdout).Encode(b)
+		return json.NewEncoder(os.Stdout).Encode(detail)
 	}
+	b := detail.Build
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fact := func(name, value string) {
 		if value != "" && value != "-" {
@@ -172,7 +201,12 @@ func show(cmd *cobra.Command, args []string) error {
 	fact("buildset", b.Buildset)
 	fact("started", b.StartTime.Local().Format(time.RFC3339))
 	fact("took", durationWord(b))
+	if i := b.Imported; i != nil {
+		fact("imported from", i.Source)
+		fact("files at", i.LogURL)
+	}
 	fact("publisher", b.Publisher)
+	fact("signature", signatureWord(detail.Signature))
 	fact("keyring", b.Keyring.Commit)
 	switch {
 	case !b.Expired.IsZero():
@@ -183,14 +217,27 @@ func show(cmd *cobra.Command, args []string) error {
 		fact("kept until", b.Expires.Local().Format(time.DateOnly))
 	}
 	fact("stored in", b.Storage)
+	fact("build before", detail.Previous)
+	fact("build after", detail.Next)
 	fact("page", c.BuildURL(uuid))
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	return showLists(os.Stdout, b)
+	return showLists(os.Stdout, detail)
 }
 
-func showLists(out io.Writer, b vitrine.Build) error {
+// signatureWord says what the server found, which is not to be relied on.
+func signatureWord(s vitrine.SignatureCheck) string {
+	switch s.State {
+	case "verified":
+		return "good, says the server; vitrine verify checks it"
+	case "failed":
+		return "not good, says the server: " + s.Reason
+	}
+	return s.State
+}
+
+func showLists(out io.Writer, b vitrine.BuildDetail) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	if len(b.Artifacts) > 0 {
 		fmt.Fprintln(w, "\nartifacts")
@@ -210,14 +257,30 @@ func showLists(out io.Writer, b vitrine.Build) error {
 		}
 		fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", kind, a.PlainPath(), size, lines)
 	}
+	if b.Imported != nil && len(b.Imported.Links) > 0 {
+		fmt.Fprintln(w, "\nlinks")
+		for _, l := range b.Imported.Links {
+			fmt.Fprintf(w, "  %s\t%s\n", l.Name, l.URL)
+		}
+	}
 	if len(b.Readers) > 0 {
 		fmt.Fprintln(w, "\nreaders")
 	}
 	for _, r := range b.Readers {
-		fmt.Fprintf(w, "  %s\t%s\n", r.Name, strings.Join(r.Fingerprints, " "))
+		fmt.Fprintf(w, "  %s\t%s\t%s\n", r.Name, why(b.People, r.Name), strings.Join(r.Fingerprints, " "))
 	}
 	for _, r := range b.SkippedReaders {
 		fmt.Fprintf(w, "  %s\tcan't read it: %s\n", r.Name, r.Reason)
 	}
 	return w.Flush()
+}
+
+// why says through what a person is a reader.
+func why(people []vitrine.Person, name string) string {
+	for _, p := range people {
+		if p.Name == name && len(p.Groups) > 0 {
+			return "in " + strings.Join(p.Groups, ", ")
+		}
+	}
+	return ""
 }

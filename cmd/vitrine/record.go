@@ -31,7 +31,7 @@ func fetchRecord(ctx context.Context, c *client.Client, uuid string) (*vitrine.R
 	case vitrine.Running:
 		return nil, signed, fmt.Errorf("build %s is still running: its artifacts can be read when it has ended", uuid)
 	case vitrine.Interrupted:
-		return nil, signed, &interruptedError{known}
+		return nil, signed, &interruptedError{known.Build}
 	case vitrine.Lost:
 		return nil, signed, fmt.Errorf("build %s is lost: its job never said how it ended, and published nothing", uuid)
 	}
