@@ -1,6 +1,6 @@
 # What people type. CI calls the same targets.
 
-.PHONY: build demo test test-stock test-stores test-browser test-slow soak fuzz bench lint
+.PHONY: build demo test test-stock test-stores test-browser test-slow soak fuzz bench lint lint-api
 
 build:                       ## the command, without cgo
 	CGO_ENABLED=0 go build -trimpath -o vitrine ./cmd/vitrine
@@ -11,6 +11,10 @@ demo: build                  ## a whole example on this machine
 test:                        ## the tests; with RACE=-race as CI runs them
 	go vet ./...
 	go test $(RACE) ./...
+
+lint-api:                    ## the API's document, by a linter from npm
+	REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true npx --yes @redocly/cli@2.77.0 lint \
+		--extends recommended-strict --skip-rule no-ambiguous-paths server/openapi.json
 
 test-stock: build            ## against stock age, zstd, gpg and ssh-keygen, which must be installed
 	go test -tags stock ./...
