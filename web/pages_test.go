@@ -113,6 +113,9 @@ func testPages() map[string]Page {
 		"build-coming":   BuildPage{Build: running, Coming: interrupted.Artifacts},
 		"build-imported": BuildPage{Build: elsewhere, History: []vitrine.Build{elsewhere}},
 		"build-shown":    shownPage(),
+		"gallery":        galleryPage(),
+		"gallery-alone":  GalleryPage{Build: b},
+		"gallery-empty":  GalleryPage{Build: lost},
 		"build-lost":     BuildPage{Build: lost},
 		"build-push":     BuildPage{Build: push},
 
@@ -175,4 +178,17 @@ func shownPage() BuildPage {
 		{Path: "report/gone.html", Problem: gone},
 		{Path: "a.png", Width: 1280, Height: 860}, {Path: "gone.png", Problem: gone},
 	}}
+}
+
+// galleryPage compares images in each way that they can differ.
+func galleryPage() GalleryPage {
+	now, before := testBuild(9, vitrine.Success, time.Hour, time.Minute), testBuild(10, vitrine.Failure, 9*time.Hour, time.Minute)
+	image := func(path, hash string) vitrine.Artifact {
+		return vitrine.Artifact{Path: path, Size: 2048, SHA256: strings.Repeat(hash, 64)}
+	}
+	now.Artifacts = []vitrine.Artifact{image("same.png", "a"), image("changed.png", "b"), image("new.png", "c"), {Path: "log.txt"}}
+	before.Artifacts = []vitrine.Artifact{image("gone.jpeg", "d"), image("changed.png", "e"), image("same.png", "a")}
+	return GalleryPage{Build: now, Beside: &before, Others: []vitrine.Build{before},
+		Previews:       []Preview{{Path: "same.png", Width: 640, Height: 480}, {Path: "new.png", Problem: "not available now, as the store does not answer in time"}},
+		BesidePreviews: []Preview{{Path: "same.png", Width: 640, Height: 480}}}
 }
