@@ -30,13 +30,23 @@ func (s *Server) getArtifact(c echo.Context) error {
 	}
 	for _, a := range build.Artifacts {
 		if a.Path == want {
-			return s.serveArtifact(c, build, a)
+			if mediaType := web.ImageType(a.Path); mediaType != "" && !a.Sealed {
+				return s.serveArtifact(c, build, a, delivery{mediaType: mediaType})
+			}
+			return s.serveArtifact(c, build, a, delivery{mediaType: octetStream, attachment: true})
 		}
 	}
 	return refuse(http.StatusNotFound, "build %s has no artifact %q", uuid, want)
 }
 
-func (s *Server) serveArtifact(c echo.Context, build vitrine.Build, a vitrine.Artifact) error {
+// A delivery says how the bytes of an artifact are sent.
+type delivery struct {
+	mediaType  string
+	encoding   string // that a browser decodes; empty: none
+	attachment bool   // for the disk, not to be shown
+}
+
+func (s *Server) serveArtifact(c echo.Context, build vitrine.Build, a vitrine.Artifact, as delivery) error {
 	ctx := c.Request().Context()
 	key := vitrine.ArtifactKey(build.UUID, a.Path)
 	object, err := s.Bucket.Stat(ctx, key)
@@ -45,11 +55,11 @@ func (s *Server) serveArtifact(c echo.Context, build vitrine.Build, a vitrine.Ar
 	}
 	h := c.Response().Header()
 	before := h.Clone()
-	mediaType, disposition := web.ImageType(a.Path), "inline"
-	if a.Sealed || mediaType == "" {
-		mediaType, disposition = octetStream, "attachment"
+	disposition := "inline"
+	if as.attachment {
+		disposition = "attachment"
 	}
-	if s.signer != nil && disposition == "attachment" && c.Request().Method == http.MethodGet {
+	if s.signer != nil && as.attachment && c.Request().Method == http.MethodGet {
 		address, err := s.signer.SignOpen(ctx, key, path.Base(a.Path), time.Now().Add(signedLife))
 		if err != nil {
 			return fromStore(err)
@@ -57,7 +67,10 @@ func (s *Server) serveArtifact(c echo.Context, build vitrine.Build, a vitrine.Ar
 		h.Set("Cache-Control", "no-store") // it is good for minutes
 		return c.Redirect(http.StatusFound, address)
 	}
-	h.Set("Content-Type", mediaType)
+	h.Set("Content-Type", as.mediaType)
+	if as.encoding != "" {
+		h.Set("Content-Encoding", as.encoding)
+	}
 	// A path is of characters that need no quoting (vitrine.ValidPath).
 	h.Set("Content-Disposition", fmt.Sprintf("%s; filename=%q", disposition, path.Base(a.Path)))
 	h.Set("Content-Security-Policy", "sandbox; default-src 'none'")

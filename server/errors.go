@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -89,6 +90,10 @@ func (s *Server) handleError(err error, c echo.Context) {
 		return
 	}
 	path := c.Request().URL.Path
+	if strings.HasPrefix(path, "/logs/") { // a page would pass for a log
+		c.String(status, cmp.Or(detail, title)+"\n")
+		return
+	}
 	if !isAPI(path) && (strings.HasPrefix(path, "/t/") || path == "/" || strings.Contains(c.Request().Header.Get("Accept"), "text/html")) {
 		p := web.ErrorPage{Status: status, Message: detail, RequestID: c.Response().Header().Get(echo.HeaderXRequestID)}
 		if bad := (*badParam)(nil); errors.As(err, &bad) {

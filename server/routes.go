@@ -57,7 +57,7 @@ func (s *Server) routes() *echo.Echo {
 	get(tenant, "/latest-success", s.latestSuccess)
 	get(tenant, "/latest-success/artifacts/*", s.latestSuccess)
 
-	logs := e.Group("/logs/:tenant/:uuid", s.onlyTenant, crossOrigin)
+	logs := e.Group("/logs/:tenant/:uuid", crossOrigin, s.onlyTenant)
 	get(logs, "", s.logsFolder)
 	get(logs, "/*", s.logsFile)
 	logs.OPTIONS("/*", s.preflight)

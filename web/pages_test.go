@@ -119,6 +119,13 @@ func testPages() map[string]Page {
 		"build-lost":     BuildPage{Build: lost},
 		"build-push":     BuildPage{Build: push},
 
+		"logs": LogsPage{
+			Build: b, Folders: []string{"screenshots"}, Files: []vitrine.Artifact{b.Artifacts[0], b.Artifacts[2]},
+			Made: []string{"download-logs.sh", "zuul-manifest.json"},
+		},
+		"logs-folder": LogsPage{Build: b, Folder: "screenshots/", Files: b.Artifacts[1:2]},
+		"logs-empty":  LogsPage{Build: running, Made: []string{"zuul-manifest.json"}},
+
 		"build-interrupted": BuildPage{Build: interrupted, Signature: Signature{State: Unsigned}},
 		"build-expired":     BuildPage{Build: expired, Signature: Signature{State: Verified}},
 		"build-kept":        BuildPage{Build: kept, Signature: Signature{State: Verified}},

@@ -142,6 +142,18 @@ func LogsPath(tenant, uuid string) string {
 	return "/logs" + strings.TrimPrefix(tenantPath(tenant, uuid), "/t") + "/"
 }
 
+// LogPath is a file in that folder, or a folder below it if path ends in a slash.
+func LogPath(tenant, uuid, path string) string {
+	p := LogsPath(tenant, uuid)
+	for i, part := range strings.Split(path, "/") {
+		if i > 0 {
+			p += "/"
+		}
+		p += url.PathEscape(part)
+	}
+	return p
+}
+
 // ServicePath is the page of one service.
 func ServicePath(tenant, name string) string { return tenantPath(tenant, "service", name) }
 

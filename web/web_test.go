@@ -175,7 +175,7 @@ func TestLinks(t *testing.T) {
 		}},
 		{regexp.MustCompile(`^/t/opendev/build/([0-9a-f]+)/gallery(?:\?beside=([0-9a-f]+))?$`), func(m []string) string { return GalleryPath(T, m[1], m[2]) }},
 		{regexp.MustCompile(`^/t/opendev/build/([0-9a-f]+)/preview/(.+)$`), func(m []string) string { return PreviewPath(T, m[1], m[2]) }},
-		{regexp.MustCompile(`^/logs/opendev/([0-9a-f]+)/$`), func(m []string) string { return LogsPath(T, m[1]) }},
+		{regexp.MustCompile(`^/logs/opendev/([0-9a-f]+)/(.*)$`), func(m []string) string { return LogPath(T, m[1], m[2]) }},
 		{regexp.MustCompile(`^/static/[0-9a-f]+/(.+)$`), func(m []string) string { p, _ := AssetPath(m[1]); return p }},
 	}
 	used := make([]bool, len(rebuild))
