@@ -100,7 +100,7 @@ type Overview struct {
 	Tenant   string  `json:"tenant"`
 	Keyring  Keyring `json:"keyring"`
 	Services int     `json:"services"`
-	// Builds that began within the last 24 hours and have ended, and those of
+	// Builds of services that began within the last 24 hours and have ended, and those of
 	// them that succeeded.
 	DayEnded     int `json:"day_ended"`
 	DaySucceeded int `json:"day_succeeded"`

@@ -15,6 +15,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"vitrine"
+	"vitrine/client"
 	"vitrine/storage"
 )
 
@@ -344,5 +345,53 @@ func TestConditional(t *testing.T) {
 	s.publish()
 	if after, _ := s.ask("GET", api, "If-None-Match", before.Header.Get("ETag")); after.StatusCode != 200 {
 		t.Errorf("after a build: %d", after.StatusCode)
+	}
+}
+
+// The client reads what the server says.
+func TestClientReads(t *testing.T) {
+	s, published, failed := filledSite(t)
+	c, err := client.New(s.url, "demo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := t.Context()
+	fail := func(what string, err error, got any) {
+		t.Helper()
+		t.Errorf("%s: error %v, got %+v", what, err, got)
+	}
+	if b, err := c.Build(ctx, published.UUID); err != nil || len(b.Artifacts) != 2 || b.Signature.State != "verified" || len(b.People) != 1 || b.Next+b.Previous == "" {
+		fail("build", err, b)
+	}
+	if set, err := c.Buildset(ctx, published.Buildset); err != nil || len(set) != 2 || set[1].UUID != failed.UUID {
+		fail("buildset", err, set)
+	}
+	if o, err := c.Overview(ctx); err != nil || o.Services != 2 || o.DayEnded != 2 || o.DaySucceeded != 1 {
+		fail("overview", err, o)
+	}
+	if list, err := c.Services(ctx); err != nil || len(list) != 2 || list[0].Name != "mail" || len(list[1].Builds) != 3 {
+		fail("services", err, list)
+	}
+	if w, err := c.Service(ctx, "web"); err != nil || w.Retention != 30*24*3600 || len(w.Readers) != 1 || len(w.Histories) != 1 || len(w.Days) != 2 {
+		fail("service", err, w)
+	}
+	if j, err := c.Job(ctx, "deploy-web"); err != nil || j.Ended != 2 || j.Succeeded != 1 || j.LastSuccess == nil || j.LastSuccess.UUID != published.UUID || j.Service != "web" {
+		fail("job", err, j)
+	}
+	if j, err := c.Job(ctx, "lint/"+hostile); err != nil || len(j.Builds) != 1 || j.LastSuccess != nil {
+		fail("job with a slash", err, j)
+	}
+	first, err := c.Jobs(ctx, "", 1)
+	if err != nil || len(first.Jobs) != 1 || first.Jobs[0].Name != "deploy-web" || first.Next != "deploy-web" {
+		fail("jobs", err, first)
+	}
+	if rest, err := c.Jobs(ctx, first.Next, 1); err != nil || len(rest.Jobs) != 1 || rest.Jobs[0].Name != "lint/"+hostile || rest.Next != "" {
+		fail("jobs after the first", err, rest)
+	}
+	if k, err := c.Keyring(ctx); err != nil || len(k.People) != 1 || len(k.Services) != 2 || k.Commit == "" || k.Problem != "" {
+		fail("keyring", err, k)
+	}
+	if n, err := c.Names(ctx); err != nil || len(n.Jobs) != 2 || len(n.Services) != 1 || len(n.Results) != len(vitrine.Results) {
+		fail("names", err, n)
 	}
 }
