@@ -5,6 +5,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"vitrine/server/index"
 	"vitrine/web"
 )
 
@@ -18,5 +19,5 @@ func (s *Server) buildset(c echo.Context) error {
 	if len(builds) == 0 {
 		return refuse(http.StatusNotFound, "there is no buildset %q in the history", uuid)
 	}
-	return s.page(c, http.StatusOK, web.BuildsetPage{UUID: uuid, Builds: builds})
+	return s.page(c, http.StatusOK, web.BuildsetPage{UUID: uuid, Builds: builds, More: len(builds) == index.MaxLimit})
 }

@@ -107,8 +107,12 @@ func (p BuildPage) scripts() []string {
 	return nil
 }
 
-// Ending is where a page hears that some of its builds, which run, have ended.
-func (d document) Ending(uuids ...string) string {
+// Ending is where a page hears that a build which runs has ended, and EndingIn
+// that one of several has.
+func (d document) Ending(uuid string) string { return d.EndingIn([]string{uuid}) }
+
+// EndingIn: see Ending.
+func (d document) EndingIn(uuids []string) string {
 	return EventsPath(d.Tenant, url.Values{"uuid": uuids, ParamRunning: uuids})
 }
 

@@ -31,7 +31,7 @@ url: https://codesearch.example.org
 jobs: [infra-prod-service-codesearch, "codesearch-*"]
 readers: [alice, bob]
 publishers: [bridge]
-public: ["screenshots/*.png"]
+public: ["screenshots/*.png", job-output.json]
 retention: 180d
 min_readers: 2
 `,
