@@ -10,13 +10,14 @@ import (
 	"vitrine/web"
 )
 
-// overview is the front page: every service of the keyring with its last builds.
+// overview is the front page: every service of the keyring with its last builds,
+// and apart from them those of the history that the keyring does not name.
 func (s *Server) overview(c echo.Context) error {
 	k, err := s.keyringNow()
 	if err != nil {
 		return err
 	}
-	histories, err := s.Index.Services(c.Request().Context(), web.HistoryLength)
+	histories, err := s.Index.Services(c.Request().Context(), web.CardBars(len(k.Services)))
 	if err != nil {
 		return err
 	}
@@ -26,6 +27,9 @@ func (s *Server) overview(c echo.Context) error {
 		byName[h.Name] = h
 		p.Lately.Builds += h.DayEnded
 		p.Lately.Succeeded += h.DaySucceeded
+		if k.Services[h.Name] == nil && h.Name != "" { // that has none: of jobs that no service owns
+			p.Gone = append(p.Gone, web.ServiceHistory{Service: web.Service{Name: h.Name}, History: h.Last})
+		}
 	}
 	now := time.Now()
 	for _, name := range sortedKeys(k.Services) {

@@ -25,6 +25,10 @@ func describeService(k *keyring.Keyring, s *keyring.Service, at time.Time) web.S
 	for _, g := range s.Public {
 		out.Public = append(out.Public, g.String())
 	}
+	out.HidesNames = s.HidesNames
+	for _, g := range s.PublicNames {
+		out.PublicNames = append(out.PublicNames, g.String())
+	}
 	through := make(map[string][]string) // person → groups; nil for one named in person
 	for _, name := range s.Readers {
 		members, isGroup := k.Groups[name]

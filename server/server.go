@@ -262,6 +262,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	refreshing, stopRefresh := context.WithCancel(ctx)
 	var loop sync.WaitGroup
 	loop.Go(func() { s.refreshLoop(refreshing) })
+	loop.Go(func() { s.changesLoop(refreshing) })
 	loop.Go(func() { s.interruptLoop(refreshing) })
 	if s.Collect {
 		loop.Go(func() { s.collectLoop(refreshing) })

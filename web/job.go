@@ -1,35 +1,232 @@
 package web
 
 import (
-	"cmp"
+	"fmt"
+	"html"
+	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"vitrine"
 )
 
+// PlottedBuilds is how many builds a job's page plots; those beyond it are not
+// drawn. The first of them are in its list.
+const PlottedBuilds = 100
+
+// jobRows is how many builds a job's page lists.
+const jobRows = 20
+
+// Query parameters of a job's page.
+const (
+	ParamBranch = "branch" // that the builds are narrowed to
+	ParamPeriod = "period" // empty for [PeriodDays], or [PeriodYear]
+)
+
+// PeriodYear is the value of [ParamPeriod] for [YearDays] instead of [PeriodDays].
+const PeriodYear = "year"
+
+// How far back a job's page counts builds, in days. A year is whole weeks.
+const (
+	PeriodDays = 90
+	YearDays   = 52 * 7
+)
+
 // A JobPage is one job with its last builds, newest first.
 type JobPage struct {
 	Name    string
-	Service string // that owns it; may be empty
+	Service *Service // that owns it, or nil
 	Builds  []vitrine.Build
+	// LastSuccess is the newest build that succeeded, or nil.
+	LastSuccess *vitrine.Build
+	// Branches are those of its builds; Branch is the one that Builds and
+	// LastSuccess are narrowed to, or empty.
+	Branches []string
+	Branch   string
+	// Days count the builds of all branches, oldest first, as far back as Year
+	// says: [YearDays], or else [PeriodDays], today included.
+	Days []Day
+	Year bool
 }
 
-func (JobPage) template() string { return "job" }
-func (JobPage) section() string  { return "builds" }
-func (p JobPage) title() string  { return isolate(cut(p.Name)) }
+func (JobPage) template() string   { return "job" }
+func (JobPage) section() string    { return "builds" }
+func (p JobPage) title() string    { return isolate(cut(p.Name)) }
+func (p JobPage) feed() url.Values { return p.filter() }
 
-// Usual is the median time that the builds which succeeded took, or empty.
-func (d document) Usual(bs []vitrine.Build) string {
-	var took []time.Duration
-	for _, b := range bs {
-		if outcomeOf(b).Kind == "ok" {
-			took = append(took, b.Duration())
+// filter is what narrows lists, feeds and badges to what the page shows.
+func (p JobPage) filter() url.Values {
+	q := url.Values{"job_name": {p.Name}}
+	if p.Branch != "" {
+		q.Set("branch", p.Branch)
+	}
+	return q
+}
+
+// jobView is a job's page with its parameters.
+func jobView(tenant, name, branch string, year bool) string {
+	q := make(url.Values)
+	if branch != "" {
+		q.Set(ParamBranch, branch)
+	}
+	if year {
+		q.Set(ParamPeriod, PeriodYear)
+	}
+	path := JobPath(tenant, name)
+	if len(q) > 0 && !strings.Contains(path, "?") {
+		path += "?" + q.Encode()
+	}
+	return path
+}
+
+// A choice is one of several views of a page. Current is the value of aria-current.
+type choice struct{ Text, Path, Current string }
+
+// BranchChoices are the branches to look at, if there are several.
+func (d document) BranchChoices(p JobPage) []choice {
+	if len(p.Branches) < 2 && p.Branch == "" {
+		return nil
+	}
+	branches := p.Branches
+	if p.Branch != "" && !slices.Contains(branches, p.Branch) {
+		branches = append([]string{p.Branch}, branches...)
+	}
+	list := []choice{{"all branches", jobView(d.Tenant, p.Name, "", p.Year), current(p.Branch == "")}}
+	for _, b := range branches {
+		list = append(list, choice{b, jobView(d.Tenant, p.Name, b, p.Year), current(p.Branch == b)})
+	}
+	return list
+}
+
+// PeriodChoices are how far back to look.
+func (d document) PeriodChoices(p JobPage) []choice {
+	return []choice{
+		{fmt.Sprintf("%d days", PeriodDays), jobView(d.Tenant, p.Name, p.Branch, false), current(!p.Year)},
+		{"a year", jobView(d.Tenant, p.Name, p.Branch, true), current(p.Year)},
+	}
+}
+
+func current(is bool) string {
+	if is {
+		return "true"
+	}
+	return ""
+}
+
+// tally counts the page's builds that have ended.
+func (p JobPage) tally() tally {
+	var t tally
+	for _, b := range p.Builds {
+		if k := outcomeOf(b).Kind; k != "run" {
+			t.add(k, 1)
 		}
 	}
-	if len(took) < 2 {
-		return ""
+	return t
+}
+
+// Sentence is how the job does, without its stop.
+func (p JobPage) Sentence() string {
+	t := p.tally()
+	if p.Branch == "" {
+		if days := sum(p.Days); days.Ran() > t.Ran() {
+			t = days
+		}
 	}
-	slices.SortFunc(took, cmp.Compare[time.Duration])
-	return duration(took[len(took)/2])
+	usually := ""
+	if usual, ok := median(p.Builds); ok {
+		usually = ", usually in " + duration(usual)
+	}
+	switch {
+	case len(p.Builds) == 0:
+		return "No builds yet"
+	case t.Ran() == 0 && t.None > 0:
+		return "Never ran to an end"
+	case t.Ran() == 0:
+		return "Runs for the first time"
+	case t.Ran() == 1 && t.OK == 1:
+		return "Ran once and succeeded" + strings.Replace(usually, ", usually", "", 1)
+	case t.Ran() == 1:
+		return "Ran once and did not succeed"
+	case t.OK == 0:
+		return fmt.Sprintf("Did not succeed in its last %s builds", count(t.Ran()))
+	case t.OK == t.Ran():
+		return "Succeeds every time" + usually
+	}
+	return "Succeeds " + t.Rate() + " of the time" + usually
+}
+
+func sum(days []Day) tally { return tallySince(days, time.Time{}) }
+
+// A figure is a number that a page tells at its top. Of is what it was taken from.
+type figure struct{ Name, Value, Of string }
+
+// JobFigures are how the job does, in numbers.
+func (d document) JobFigures(p JobPage) []figure {
+	var list []figure
+	add := func(name string, t tally) {
+		if t.Ran() > 0 {
+			list = append(list, figure{name, t.Rate(), "of " + count(t.Ran())})
+		}
+	}
+	last := JobPage{Builds: p.Builds[:min(len(p.Builds), 50)]}.tally()
+	if p.Branch == "" {
+		add("Last 30 days", d.tallyDays(p.Days, 30))
+		add(fmt.Sprintf("Last %d days", PeriodDays), d.tallyDays(p.Days, PeriodDays))
+	}
+	add(fmt.Sprintf("Last %d builds", last.All()), last)
+	if usual, ok := median(p.Builds); ok {
+		list = append(list, figure{"Usually takes", duration(usual), ""})
+	}
+	return list
+}
+
+// tallyDays counts the last n days, today included.
+func (d document) tallyDays(days []Day, n int) tally {
+	return tallySince(days, d.today().AddDate(0, 0, 1-n))
+}
+
+func (d document) today() time.Time { return d.Now.UTC().Truncate(24 * time.Hour) }
+
+// JobOutcomes plots the page's days.
+func (d document) JobOutcomes(p JobPage) outcomePlot {
+	n := PeriodDays
+	if p.Year {
+		n = YearDays
+	}
+	return d.Outcomes(p.Days, d.today().AddDate(0, 0, 1-n), d.today(), p.Year, url.Values{"job_name": {p.Name}})
+}
+
+// JobBuilds is the list of the page's builds.
+func (d document) JobBuilds(p JobPage) string { return BuildsPath(d.Tenant, p.filter()) }
+
+// Last are the builds that the page lists.
+func (p JobPage) Last() []vitrine.Build { return p.Builds[:min(len(p.Builds), jobRows)] }
+
+// A sharing is how others show, follow and link to the builds of something.
+type sharing struct {
+	Badge, Latest, LatestSuccess, Atom, JSON string // paths
+	Markdown, HTML                           string // to embed the badge
+}
+
+// ShareJob is how to share a job's builds.
+func (d document) ShareJob(p JobPage) sharing {
+	return d.share(p.filter(), jobView(d.Tenant, p.Name, p.Branch, false))
+}
+
+// ShareService is how to share a service's builds.
+func (d document) ShareService(name string) sharing {
+	return d.share(url.Values{"service": {name}}, d.ServicePath(name))
+}
+
+func (d document) share(filter url.Values, page string) sharing {
+	s := sharing{
+		Badge: BadgePath(d.Tenant, filter), Latest: LatestPath(d.Tenant, filter), LatestSuccess: LatestSuccessPath(d.Tenant, filter),
+		Atom: FeedPath(d.Tenant, "atom", filter), JSON: FeedPath(d.Tenant, "json", filter),
+	}
+	badge, page := d.PublicURL+s.Badge, d.PublicURL+page
+	// Paths are escaped, so that neither can end early in Markdown.
+	s.Markdown = fmt.Sprintf("[![last build](%s)](%s)", badge, page)
+	s.HTML = fmt.Sprintf(`<a href="%s"><img src="%s" alt="last build"></a>`, html.EscapeString(page), html.EscapeString(badge))
+	return s
 }

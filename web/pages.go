@@ -41,7 +41,10 @@ type Service struct {
 	Public      []string      // patterns of files that may be published unsealed
 	Retention   time.Duration // zero: for ever
 	MinReaders  int
-	Class       string // classic or pq
+	Class       string // classic, pq or private
+
+	HidesNames  bool // of sealed files; PublicNames are patterns of those it shows
+	PublicNames []string
 }
 
 // Usable is how many of the service's readers could read a build of now.
