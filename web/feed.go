@@ -16,7 +16,7 @@ import (
 func (OverviewPage) feed() url.Values  { return nil }
 func (p BuildsPage) feed() url.Values  { return p.Filter }
 func (p ServicePage) feed() url.Values { return url.Values{"service": {p.Service.Name}} }
-func (p JobPage) feed() url.Values     { return url.Values{"job_name": {p.Name}} }
+func (p JobPage) feed() url.Values     { return p.filter() }
 
 // A Feed tells feed readers of builds that have ended. All its texts are plain:
 // nothing of a build is ever markup.

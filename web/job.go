@@ -50,10 +50,9 @@ type JobPage struct {
 	Year bool
 }
 
-func (JobPage) template() string   { return "job" }
-func (JobPage) section() string    { return "builds" }
-func (p JobPage) title() string    { return isolate(cut(p.Name)) }
-func (p JobPage) feed() url.Values { return p.filter() }
+func (JobPage) template() string { return "job" }
+func (JobPage) section() string  { return "builds" }
+func (p JobPage) title() string  { return isolate(cut(p.Name)) }
 
 // filter is what narrows lists, feeds and badges to what the page shows.
 func (p JobPage) filter() url.Values {

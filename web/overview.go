@@ -98,8 +98,8 @@ type card struct {
 	Sketch *sketch
 }
 
-// Wall are the cards of services.
-func (d document) Wall(list []ServiceHistory) []card {
+// Cards are the cards of services.
+func (d document) Cards(list []ServiceHistory) []card {
 	cards := make([]card, len(list))
 	for i, s := range list {
 		c := &cards[i]

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"maps"
 	"net/url"
 	"strings"
 	"time"
@@ -92,12 +93,7 @@ func testPages() map[string]Page {
 	}}
 	history := []vitrine.Build{running, b, failed, timer, push, lost}
 	service := testService()
-	return map[string]Page{
-		"overview": OverviewPage{
-			Services: []ServiceHistory{{Service: service, History: history}, {Service: Service{Name: "wiki"}}},
-			Lately:   Tally{31, 29},
-		},
-		"overview-empty": OverviewPage{},
+	pages := map[string]Page{
 		"builds": BuildsPage{
 			Filter: url.Values{"job_name": {"infra-prod-*"}, "result": {"SUCCESS", "not:SKIPPED"}, "voting": {"0"}, "from": {"2026-11-01"}, "to": {""}, "stranger": {"x"}},
 			Builds: append([]vitrine.Build{imported}, history...), Newest: true, First: "f1", Older: "o1",
@@ -132,21 +128,16 @@ func testPages() map[string]Page {
 
 		"buildset":       BuildsetPage{UUID: b.Buildset, Builds: history},
 		"buildset-empty": BuildsetPage{UUID: b.Buildset},
-		"service": ServicePage{
-			Service: service, Builds: history, Keyring: b.Keyring,
-			Jobs: []JobHistory{{Name: "infra-prod-service-codesearch", History: history}, {Name: "infra-prod-codesearch-new"}},
-		},
-		"service-empty": ServicePage{Service: Service{Name: "wiki"}},
-		"job":           JobPage{Name: "infra-prod-service-codesearch", Service: "codesearch", Builds: history},
-		"job-empty":     JobPage{Name: ".."},
-		"keyring":       KeyringPage{Keyring: b.Keyring, Services: []Service{service}, People: service.Readers, Problem: "services/x.yaml:3: unknown field"},
-		"keyring-empty": KeyringPage{},
-		"error-400":     ErrorPage{Status: 400, Message: `result "NOPE" is not a result`},
-		"error-value":   ErrorPage{Status: 400, Message: `change "x": want a number`, Rest: url.Values{"job_name": {"a*"}, "result": {""}}},
-		"error-404":     ErrorPage{Status: 404, Message: "no build has this id", RequestID: "not shown: nothing failed"},
-		"error-500":     ErrorPage{Status: 500, RequestID: "9f2c11aa"},
-		"error-503":     ErrorPage{Status: 503},
+		"keyring":        KeyringPage{Keyring: b.Keyring, Services: []Service{service}, People: service.Readers, Problem: "services/x.yaml:3: unknown field"},
+		"keyring-empty":  KeyringPage{},
+		"error-400":      ErrorPage{Status: 400, Message: `result "NOPE" is not a result`},
+		"error-value":    ErrorPage{Status: 400, Message: `change "x": want a number`, Rest: url.Values{"job_name": {"a*"}, "result": {""}}},
+		"error-404":      ErrorPage{Status: 404, Message: "no build has this id", RequestID: "not shown: nothing failed"},
+		"error-500":      ErrorPage{Status: 500, RequestID: "9f2c11aa"},
+		"error-503":      ErrorPage{Status: 503},
 	}
+	maps.Copy(pages, historyPages(history))
+	return pages
 }
 
 // shownPage is a build with public files of every kind that a page shows, and

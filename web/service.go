@@ -53,10 +53,9 @@ type JobHistory struct {
 	History []vitrine.Build
 }
 
-func (ServicePage) template() string   { return "service" }
-func (ServicePage) section() string    { return "overview" }
-func (p ServicePage) title() string    { return p.Service.Name }
-func (p ServicePage) feed() url.Values { return url.Values{"service": {p.Service.Name}} }
+func (ServicePage) template() string { return "service" }
+func (ServicePage) section() string  { return "overview" }
+func (p ServicePage) title() string  { return p.Service.Name }
 
 // Last are the builds that the page lists.
 func (p ServicePage) Last() []vitrine.Build { return p.Builds[:min(len(p.Builds), 10)] }

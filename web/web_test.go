@@ -161,6 +161,17 @@ func TestLinks(t *testing.T) {
 		{regexp.MustCompile(`^/t/opendev/buildset/([^/?]+)$`), func(m []string) string { return BuildsetPath(T, m[1]) }},
 		{regexp.MustCompile(`^/t/opendev/service/([^/?]+)$`), func(m []string) string { return ServicePath(T, m[1]) }},
 		{regexp.MustCompile(`^/t/opendev/job/([^/?]+)$`), func(m []string) string { return JobPath(T, m[1]) }},
+		{regexp.MustCompile(`^/t/opendev/job/([^/?]+)\?(.*)$`), func(m []string) string {
+			q, _ := url.ParseQuery(m[2])
+			return jobView(T, m[1], q.Get(ParamBranch), q.Has(ParamPeriod))
+		}},
+		{regexp.MustCompile(`^/t/opendev/service/([^/?]+)\?month=(.*)#month$`), func(m []string) string {
+			month, _ := time.Parse(MonthFormat, m[2])
+			return ServiceMonthPath(T, m[1], month) + "#month"
+		}},
+		{regexp.MustCompile(`^/t/opendev/latest\?(.*)$`), func(m []string) string { q, _ := url.ParseQuery(m[1]); return LatestPath(T, q) }},
+		{regexp.MustCompile(`^/t/opendev/latest-success\?(.*)$`), func(m []string) string { q, _ := url.ParseQuery(m[1]); return LatestSuccessPath(T, q) }},
+		{regexp.MustCompile(`^/t/opendev/badge\.svg\?(.*)$`), func(m []string) string { q, _ := url.ParseQuery(m[1]); return BadgePath(T, q) }},
 		{regexp.MustCompile(`^/t/opendev/builds(?:\?(.*))?$`), func(m []string) string {
 			q, _ := url.ParseQuery(m[1])
 			return BuildsPath(T, q)
