@@ -1,7 +1,6 @@
 package web
 
 import (
-	"cmp"
 	"fmt"
 	"net/url"
 	"strings"
@@ -171,29 +170,4 @@ func (d document) Steps(p ServicePage) []step {
 		last.Changes = append(last.Changes, c)
 	}
 	return list
-}
-
-// forges are the places of a commit on well-known hosts, after the repository.
-var forges = map[string]string{
-	"github.com": "/commit/", "gitlab.com": "/-/commit/", "codeberg.org": "/commit/", "opendev.org": "/commit/",
-	"bitbucket.org": "/commits/", "git.sr.ht": "/commit/", "gitea.com": "/commit/",
-}
-
-// commitLink is where people can look at a commit of a repository, or empty if
-// its host is not known to show commits.
-func commitLink(repository, commit string) string {
-	u, err := url.Parse(webLink(repository))
-	if err != nil || commit == "" || strings.Trim(commit, "0123456789abcdef") != "" {
-		return ""
-	}
-	host := u.Hostname()
-	place := forges[host]
-	if place == "" && strings.HasPrefix(host, "gitlab.") {
-		place = cmp.Or(place, forges["gitlab.com"])
-	}
-	path := strings.TrimSuffix(strings.TrimSuffix(u.Path, "/"), ".git")
-	if place == "" || strings.Trim(path, "/") == "" {
-		return ""
-	}
-	return webLink((&url.URL{Scheme: u.Scheme, Host: u.Host, Path: path + place + commit}).String())
 }
