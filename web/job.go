@@ -173,7 +173,9 @@ func (d document) JobFigures(p JobPage) []figure {
 		add("Last 30 days", d.tallyDays(p.Days, 30))
 		add(fmt.Sprintf("Last %d days", PeriodDays), d.tallyDays(p.Days, PeriodDays))
 	}
-	add(fmt.Sprintf("Last %d builds", last.All()), last)
+	if last.All() > 1 {
+		add(fmt.Sprintf("Last %d builds", last.All()), last)
+	}
 	if usual, ok := median(p.Builds); ok {
 		list = append(list, figure{"Usually takes", duration(usual), ""})
 	}
