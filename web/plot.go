@@ -24,8 +24,8 @@ type Day struct {
 // marks keep within the margin.
 const plotHeight, plotMargin = 168, 8
 
-// A tick is a line across a plot and its word.
-type tick struct {
+// A plotTick is a line across a plot and its word.
+type plotTick struct {
 	Y    float64
 	Text string
 }
@@ -37,61 +37,35 @@ func place(value, top float64) float64 {
 
 func hundredths(f float64) float64 { return math.Round(100*f) / 100 }
 
-// durationSteps are the distances of ticks that people count in.
-var durationSteps = []time.Duration{
-	time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second, 15 * time.Second, 30 * time.Second,
-	time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute, 15 * time.Minute, 30 * time.Minute,
-	time.Hour, 2 * time.Hour, 3 * time.Hour, 6 * time.Hour, 12 * time.Hour, 24 * time.Hour,
-}
-
-// maxTicks is how many ticks a scale has above 0.
-const maxTicks = 5
+// plotTicks is how many ticks a scale has above 0.
+const plotTicks = 5
 
 // durationScale are round ticks from 0 to no less than longest.
 func durationScale(longest time.Duration) []time.Duration {
-	step := durationSteps[len(durationSteps)-1]
-	for _, s := range durationSteps {
-		if longest <= maxTicks*s {
+	step := steps[len(steps)-1]
+	for _, s := range steps {
+		if longest <= plotTicks*s {
 			step = s
 			break
 		}
 	}
-	for longest > maxTicks*step && step < math.MaxInt64/(4*maxTicks) {
+	for longest > plotTicks*step && step < math.MaxInt64/(4*plotTicks) {
 		step *= 2
 	}
 	ticks := []time.Duration{0}
 	for t := step; ; t += step {
-		if ticks = append(ticks, t); t >= longest || len(ticks) > maxTicks {
+		if ticks = append(ticks, t); t >= longest || len(ticks) > plotTicks {
 			return ticks
 		}
 	}
 }
 
-// tickWord is a round duration in as few words as it takes.
-func tickWord(d time.Duration) string {
-	switch {
-	case d == 0:
-		return "0"
-	case d < time.Minute || d < 2*time.Minute && d%time.Minute > 0:
-		return fmt.Sprintf("%d s", d/time.Second)
-	case d%time.Minute > 0:
-		return duration(d)
-	case d < 2*time.Hour && d%time.Hour > 0:
-		return fmt.Sprintf("%d min", d/time.Minute)
-	case d%time.Hour > 0:
-		return fmt.Sprintf("%d h %02d min", d/time.Hour, d/time.Minute%60)
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%d h", d/time.Hour)
-	}
-	return fmt.Sprintf("%d d", d/(24*time.Hour))
-}
-
 // countStep is a round distance of ticks for counts up to most, of which there
-// are at most maxTicks.
+// are at most plotTicks.
 func countStep(most int) int {
 	for step := 1; ; step *= 10 {
 		for _, s := range []int{step, 2 * step, 5 * step} {
-			if most/s <= maxTicks || s > math.MaxInt/100 {
+			if most/s <= plotTicks || s > math.MaxInt/100 {
 				return s
 			}
 		}
@@ -102,7 +76,7 @@ func countStep(most int) int {
 type durationPlot struct {
 	Height int
 	Label  string
-	Ticks  []tick
+	Ticks  []plotTick
 	Marks  []plotMark
 	Width  float64 // of each mark's share, in percent
 	Usual  string  // the median of what succeeded; empty if that is nothing
@@ -136,7 +110,7 @@ func (d document) Durations(bs []vitrine.Build) durationPlot {
 	scale := durationScale(longest)
 	top := float64(scale[len(scale)-1])
 	for _, t := range scale {
-		p.Ticks = append(p.Ticks, tick{place(float64(t), top), tickWord(t)})
+		p.Ticks = append(p.Ticks, plotTick{place(float64(t), top), tickText(t)})
 	}
 	for i, b := range bs {
 		r := d.Row(b)
@@ -266,7 +240,7 @@ type outcomePlot struct {
 	Height int
 	Label  string
 	Unit   string // day or week
-	Ticks  []tick
+	Ticks  []plotTick
 	Bars   []outcomeBar
 	Width  float64 // of a bar, in percent
 	Zero   float64 // where the line is
@@ -318,7 +292,7 @@ func (d document) Outcomes(days []Day, from, to time.Time, weeks bool, filter ur
 	unit := float64(plotHeight-2*plotMargin) / float64(up+down)
 	p.Zero = hundredths(plotMargin + unit*float64(up))
 	for v := -down; v <= up; v += step {
-		p.Ticks = append(p.Ticks, tick{hundredths(p.Zero - unit*float64(v)), count(max(v, -v))})
+		p.Ticks = append(p.Ticks, plotTick{hundredths(p.Zero - unit*float64(v)), count(max(v, -v))})
 	}
 	share := 100 / float64(n)
 	p.Width = hundredths(share * 0.8)
