@@ -108,7 +108,7 @@ func (x *Index) add(ctx context.Context, w *writing, p parsed) (changed bool, er
 	r := p.record
 	uuid := unhex(r.UUID)
 	var id, start, ended, source int64
-	err = w.QueryRowContext(ctx, "SELECT id, start, ended, source FROM builds WHERE uuid = ?", uuid).Scan(&id, &start, &ended, &source)
+	err = w.row(ctx, "SELECT id, start, ended, source FROM builds WHERE uuid = ?", []any{uuid}, &id, &start, &ended, &source)
 	there, comes := standingOf(ended != 0, source != 0), standingOf(!r.IsStarted(), r.IsImported())
 	later := r.StartTime.Unix() - start
 	switch {
@@ -139,9 +139,9 @@ func (x *Index) add(ctx context.Context, w *writing, p parsed) (changed bool, er
 		return false, err
 	}
 	if id == 0 {
-		err = w.QueryRowContext(ctx, insertBuild, row...).Scan(&id)
+		err = w.row(ctx, insertBuild, row, &id)
 	} else if err = w.note(ctx, id, -1); err == nil {
-		if _, err = w.ExecContext(ctx, updateBuild, append(row, id)...); err == nil && later != 0 {
+		if err = w.exec(ctx, updateBuild, append(row, id)...); err == nil && later != 0 {
 			err = dropMarks(ctx, w.Tx, id) // they are another build's
 		}
 	}
@@ -155,7 +155,7 @@ func (x *Index) add(ctx context.Context, w *writing, p parsed) (changed bool, er
 	if signature == nil {
 		signature = []byte{}
 	}
-	_, err = w.ExecContext(ctx, `INSERT INTO records (build, record, signature) VALUES (?, ?, ?)
+	err = w.exec(ctx, `INSERT INTO records (build, record, signature) VALUES (?, ?, ?)
 		ON CONFLICT (build) DO UPDATE SET record = excluded.record, signature = excluded.signature`, id, p.entry.Record, signature)
 	return err == nil, err
 }

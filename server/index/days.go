@@ -81,12 +81,10 @@ func (w *writing) addDays(ctx context.Context) error {
 		if t == (tally{}) {
 			continue
 		}
-		s, err := w.prepared(ctx, `INSERT INTO days (kind, name, day, result, builds, seconds) VALUES (?, ?, ?, ?, ?, ?)
-			ON CONFLICT (kind, name, day, result) DO UPDATE SET builds = builds + excluded.builds, seconds = seconds + excluded.seconds`)
+		err := w.exec(ctx, `INSERT INTO days (kind, name, day, result, builds, seconds) VALUES (?, ?, ?, ?, ?, ?)
+			ON CONFLICT (kind, name, day, result) DO UPDATE SET builds = builds + excluded.builds, seconds = seconds + excluded.seconds`,
+			d.kind, d.name, d.number, d.result, t.builds, t.seconds)
 		if err != nil {
-			return err
-		}
-		if _, err := s.ExecContext(ctx, d.kind, d.name, d.number, d.result, t.builds, t.seconds); err != nil {
 			return fmt.Errorf("count days: %w", err)
 		}
 	}

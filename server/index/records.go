@@ -13,13 +13,13 @@ import (
 
 // pageBytes bounds the JSON of the records and marks that one call of Records
 // parses; parsed they take about as much again. A thousand usual records have a
-// tenth of it.
-const pageBytes = 16 << 20
+// fifth of it.
+const pageBytes = 8 << 20
 
 // Records completes at most [MaxLimit] builds of a list: their whole records, with
 // readers and artifacts, as [Index.Build] has them; callers share them and must not
 // change them. A build that went away meanwhile is left out. Where the records
-// before it have used up 16 MiB, a build stays as it is: with fewer artifacts than
+// before it have used up 8 MiB, a build stays as it is: with fewer artifacts than
 // Sealed and Public say.
 func (x *Index) Records(ctx context.Context, builds []vitrine.Build) ([]vitrine.Build, error) {
 	if len(builds) > MaxLimit {

@@ -93,27 +93,20 @@ func (w *writing) putSum(ctx context.Context, uuid []byte, s sum) error {
 		if err != nil {
 			return err
 		}
-		put, err := w.prepared(ctx, `INSERT INTO buildsets
+		err = w.exec(ctx, `INSERT INTO buildsets
 			(uuid, nth, start, series, change, open, failed, ended, patchset, ref, oldrev, newrev, ref_url, event_id)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 			ON CONFLICT (uuid, nth) DO UPDATE SET
 			(start, series, change, open, failed, ended, patchset, ref, oldrev, newrev, ref_url, event_id) =
 			(excluded.start, excluded.series, excluded.change, excluded.open, excluded.failed, excluded.ended,
-			excluded.patchset, excluded.ref, excluded.oldrev, excluded.newrev, excluded.ref_url, excluded.event_id)`)
+			excluded.patchset, excluded.ref, excluded.oldrev, excluded.newrev, excluded.ref_url, excluded.event_id)`,
+			uuid, n, s.first.start, number, r.change, s.open, s.failed, s.ended,
+			r.patchset, r.ref, r.oldrev, r.newrev, r.refURL, s.eventID)
 		if err != nil {
 			return err
 		}
-		if _, err := put.ExecContext(ctx, uuid, n, s.first.start, number, r.change, s.open, s.failed, s.ended,
-			r.patchset, r.ref, r.oldrev, r.newrev, r.refURL, s.eventID); err != nil {
-			return err
-		}
 	}
-	drop, err := w.prepared(ctx, "DELETE FROM buildsets WHERE uuid = ? AND nth >= ?")
-	if err != nil {
-		return err
-	}
-	_, err = drop.ExecContext(ctx, uuid, len(s.refs))
-	return err
+	return w.exec(ctx, "DELETE FROM buildsets WHERE uuid = ? AND nth >= ?", uuid, len(s.refs))
 }
 
 // setSeries is the number of a buildset's series.

@@ -51,18 +51,34 @@ func (w *writing) prepared(ctx context.Context, query string) (*sql.Stmt, error)
 	return s, nil
 }
 
-// note takes note of a build: before its row changes, with times -1, and when it
-// has, with times 1.
-func (w *writing) note(ctx context.Context, build int64, times int) error {
-	s, err := w.prepared(ctx, `SELECT buildset, start, ended, series.service, series.job, series.result
-		FROM builds JOIN series ON series.id = series WHERE builds.id = ?`)
+// exec runs a statement of constant text.
+func (w *writing) exec(ctx context.Context, query string, args ...any) error {
+	s, err := w.prepared(ctx, query)
+	if err == nil {
+		_, err = s.ExecContext(ctx, args...)
+	}
+	return err
+}
+
+// row reads one row by a query of constant text; [sql.ErrNoRows], if there is none.
+func (w *writing) row(ctx context.Context, query string, args []any, dest ...any) error {
+	s, err := w.prepared(ctx, query)
 	if err != nil {
 		return err
 	}
+	return s.QueryRowContext(ctx, args...).Scan(dest...)
+}
+
+// note takes note of a build: before its row changes, with times -1, and when it
+// has, with times 1.
+func (w *writing) note(ctx context.Context, build int64, times int) error {
 	var buildset []byte
 	var start, ended int64
 	var of series
-	if err := s.QueryRowContext(ctx, build).Scan(&buildset, &start, &ended, &of.service, &of.job, &of.result); err != nil {
+	err := w.row(ctx, `SELECT buildset, start, ended, series.service, series.job, series.result
+		FROM builds JOIN series ON series.id = series WHERE builds.id = ?`, []any{build},
+		&buildset, &start, &ended, &of.service, &of.job, &of.result)
+	if err != nil {
 		return err
 	}
 	w.buildsets[string(buildset)] = true
