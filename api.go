@@ -174,6 +174,22 @@ type ServiceDetail struct {
 	Keyring   Keyring      `json:"keyring"` // that says so
 	Histories []JobHistory `json:"histories"`
 	Days      []Day        `json:"days"`
+	// Changes are the last changes to who can read, newest first. The server
+	// reads them after its start: until ChangesRead there are none.
+	Changes     []ReaderChange `json:"changes"`
+	ChangesRead bool           `json:"changes_read"`
+}
+
+// A ReaderChange is one thing that a commit of the keyring did to who can read a
+// service's logs.
+type ReaderChange struct {
+	Kind    string    `json:"kind"` // joined, left, keys, added, removed, unusable or beginning
+	Commit  string    `json:"commit"`
+	Time    time.Time `json:"time"`
+	Person  string    `json:"person"`   // of joined, left and keys
+	Through []string  `json:"through"`  // groups by which who joined reads, or who left had read
+	NewKeys []string  `json:"new_keys"` // fingerprints that came, of keys
+	OldKeys []string  `json:"old_keys"` // and that went
 }
 
 // A JobHistory is a job with its last builds, newest first.
@@ -193,8 +209,9 @@ type JobList struct {
 // A JobDetail is one job: its last builds, and its days.
 type JobDetail struct {
 	JobHistory
-	// Ended counts the builds in Days, Succeeded those of them that succeeded.
-	Ended       int    `json:"ended"`
+	// Ran counts the builds in Days that were not skipped or cancelled, Succeeded
+	// those of them that succeeded.
+	Ran         int    `json:"ran"`
 	Succeeded   int    `json:"succeeded"`
 	LastSuccess *Build `json:"last_success,omitempty"` // of all times
 	Days        []Day  `json:"days"`

@@ -26,3 +26,9 @@ var Results = []Result{
 
 // Known reports whether r is one of [Results].
 func (r Result) Known() bool { return slices.Contains(Results, r) }
+
+// Ran reports whether a build with the result was run, to whatever end: a rate of
+// success is of those.
+func (r Result) Ran() bool {
+	return r != "" && r != "SKIPPED" && r != "CANCELED" && r != "DEQUEUED"
+}

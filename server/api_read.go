@@ -19,6 +19,7 @@ const (
 	maxAPIJobs = 500
 	apiDays    = 90  // that are counted, if nothing else is asked for
 	maxAPIDays = 750 // two years, and what belongs to their weeks
+	apiChanges = 50  // of a service's readers
 )
 
 // readAPI adds the routes that give programs what the pages give people.
@@ -101,16 +102,13 @@ func (s *Server) apiServices(c echo.Context) error {
 	return answerJSON(c, list)
 }
 
-// apiService is GET …/services/NAME: one service with its jobs and its days.
+// apiService is GET …/services/NAME: one service with its jobs and its days. One
+// that the keyring has dropped is there as long as it has a history.
 func (s *Server) apiService(c echo.Context) error {
 	ctx, name := c.Request().Context(), param(c, "name")
 	k, err := s.keyringNow()
 	if err != nil {
 		return err
-	}
-	service := k.Services[name]
-	if service == nil {
-		return refuse(http.StatusNotFound, "the keyring has no service %q", name)
 	}
 	since, until, err := parseDays(c)
 	if err != nil {
@@ -128,11 +126,26 @@ func (s *Server) apiService(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	described := web.Service{Name: name}
+	if service := k.Services[name]; service != nil {
+		described = describeService(k, service, time.Now())
+	} else if len(list.Builds) == 0 || !vitrine.ValidName(name) {
+		return refuse(http.StatusNotFound, "there is no service %q in the keyring or the history", name)
+	}
 	d := vitrine.ServiceDetail{
-		ServiceHistory: vitrine.ServiceHistory{Service: apiServiceOf(describeService(k, service, time.Now())), Builds: withLists(list.Builds...)},
+		ServiceHistory: vitrine.ServiceHistory{Service: apiServiceOf(described), Builds: withLists(list.Builds...)},
 		Keyring:        vitrine.Keyring{Commit: k.Commit, URL: k.URL},
 		Histories:      []vitrine.JobHistory{},
 		Days:           apiDaysOf(days),
+		Changes:        []vitrine.ReaderChange{},
+	}
+	changes, read := s.Keyring.Changes(name, apiChanges)
+	d.ChangesRead = read
+	for _, c := range changes {
+		d.Changes = append(d.Changes, vitrine.ReaderChange{
+			Kind: string(c.Kind), Commit: c.Commit, Time: c.Time, Person: c.Person,
+			Through: listOf(c.Through), NewKeys: listOf(c.NewKeys), OldKeys: listOf(c.OldKeys),
+		})
 	}
 	for _, j := range jobs {
 		d.Histories = append(d.Histories, vitrine.JobHistory{Name: j.Name, Service: name, Builds: withLists(j.Last...)})
@@ -189,14 +202,14 @@ func (s *Server) apiJob(c echo.Context) error {
 		return err
 	}
 	d := vitrine.JobDetail{JobHistory: s.jobHistory(name, list.Builds)}
-	if d.Service == "" && len(list.Builds) == 0 {
+	if d.Service == "" && len(d.Builds) == 0 {
 		return refuse(http.StatusNotFound, "there is no job %q in the keyring or the history", name)
 	}
 	success, err := s.Index.Builds(ctx, index.Query{Job: []string{name}, Result: []string{string(vitrine.Success)}, Limit: 1})
 	if err != nil {
 		return err
 	}
-	for _, b := range withLists(success.Builds...) {
+	for _, b := range s.jobHistory(name, success.Builds).Builds {
 		d.LastSuccess = &b
 	}
 	days, err := s.Index.JobDays(ctx, name, since, until)
@@ -205,7 +218,9 @@ func (s *Server) apiJob(c echo.Context) error {
 	}
 	d.Days = apiDaysOf(days)
 	for _, day := range d.Days {
-		d.Ended += day.Builds
+		if day.Result.Ran() {
+			d.Ran += day.Builds
+		}
 		if day.Result == vitrine.Success {
 			d.Succeeded += day.Builds
 		}
@@ -214,8 +229,10 @@ func (s *Server) apiJob(c echo.Context) error {
 }
 
 // jobHistory is a job, under the service that the keyring gives it to or else
-// that of its last build.
+// that of its last build. Of the builds it takes those of the job: in the query
+// that found them, a name may have been a pattern.
 func (s *Server) jobHistory(name string, builds []vitrine.Build) vitrine.JobHistory {
+	builds = slices.DeleteFunc(builds, func(b vitrine.Build) bool { return b.JobName != name })
 	j := vitrine.JobHistory{Name: name, Builds: withLists(builds...)}
 	if len(builds) > 0 {
 		j.Service = builds[0].Service

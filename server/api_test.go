@@ -89,6 +89,9 @@ func filledSite(t *testing.T) (s *site, published, job *vitrine.Record) {
 	s = newSite(t)
 	published = s.publish()
 	s.begin(s.started(nil)) // runs
+	if err := s.repo.ReadChanges(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	job = s.commit(func(r *vitrine.Record) {
 		r.Ref = vitrine.Ref{Project: hostile, Branch: hostile, Change: 894201, Patchset: "3", RefURL: "https://review.example.org/894201?a=b&c=<d>"}
 		r.Pipeline, r.Buildset = "deploy", published.Buildset
@@ -372,10 +375,10 @@ func TestClientReads(t *testing.T) {
 	if list, err := c.Services(ctx); err != nil || len(list) != 2 || list[0].Name != "mail" || len(list[1].Builds) != 3 {
 		fail("services", err, list)
 	}
-	if w, err := c.Service(ctx, "web"); err != nil || w.Retention != 30*24*3600 || len(w.Readers) != 1 || len(w.Histories) != 1 || len(w.Days) != 2 {
+	if w, err := c.Service(ctx, "web"); err != nil || w.Retention != 30*24*3600 || len(w.Readers) != 1 || len(w.Histories) != 1 || len(w.Days) != 2 || !w.ChangesRead || len(w.Changes) == 0 {
 		fail("service", err, w)
 	}
-	if j, err := c.Job(ctx, "deploy-web"); err != nil || j.Ended != 2 || j.Succeeded != 1 || j.LastSuccess == nil || j.LastSuccess.UUID != published.UUID || j.Service != "web" {
+	if j, err := c.Job(ctx, "deploy-web"); err != nil || j.Ran != 2 || j.Succeeded != 1 || j.LastSuccess == nil || j.LastSuccess.UUID != published.UUID || j.Service != "web" {
 		fail("job", err, j)
 	}
 	if j, err := c.Job(ctx, "lint/"+hostile); err != nil || len(j.Builds) != 1 || j.LastSuccess != nil {

@@ -89,8 +89,10 @@ func (f Feed) entry(b vitrine.Build) entry {
 			facts = append(facts, fact.word+" "+isolateForeign(fact.value))
 		}
 	}
-	facts = append(facts, fmt.Sprintf("%s sealed and %s public files", count(b.Sealed), count(b.Public)))
-	e.Summary = strings.Join(facts, ", ") + "."
+	if b.Sealed+b.Public > 0 {
+		facts = append(facts, "files "+count(b.Sealed)+" sealed and "+count(b.Public)+" public")
+	}
+	e.Summary = strings.Join(append(facts, "result "+string(b.Result)), ", ")
 	return e
 }
 

@@ -132,7 +132,7 @@ func TestFeed(t *testing.T) {
 	}
 	if e.ID != "urn:uuid:11111111-1111-1111-1111-11111111110e" || e.Links[0].Href != "https://logs.example.org/t/opendev/build/"+b.UUID ||
 		e.Links[1] != (atomLink{"related", "", "https://review.example.org/c/894201"}) || e.Updated != b.EndTime.Format(time.RFC3339) ||
-		e.Summary != "service codesearch, project opendev/system-config, branch master, pipeline deploy, 2 sealed and 1 public files." {
+		e.Summary != "service codesearch, project opendev/system-config, branch master, pipeline deploy, files 2 sealed and 1 public, result SUCCESS" {
 		t.Errorf("entry %+v", e)
 	}
 	body, err = f.JSON()

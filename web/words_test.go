@@ -195,3 +195,12 @@ func TestAssets(t *testing.T) {
 		t.Error("a path for an asset that is not there")
 	}
 }
+
+// What did not run has no place in a rate of success, nor a colour.
+func TestRan(t *testing.T) {
+	for _, r := range vitrine.Results {
+		if r.Ran() != (outcomes[r].Kind != "none") {
+			t.Errorf("%s: ran is %t, its kind %s", r, r.Ran(), outcomes[r].Kind)
+		}
+	}
+}
