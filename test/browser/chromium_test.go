@@ -156,7 +156,7 @@ func eval[T any](b *tab, expression string) T {
 func (b *tab) until(expression string) {
 	b.t.Helper()
 	deadline := time.Now().Add(15 * time.Second)
-	for !eval[bool](b, "Boolean("+expression+")") {
+	for !eval[bool](b, "(() => { try { return Boolean("+expression+"); } catch { return false; } })()") {
 		if time.Now().After(deadline) {
 			b.t.Fatalf("never came true: %s", expression)
 		}
