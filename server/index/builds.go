@@ -20,12 +20,22 @@ func (x *Index) Builds(ctx context.Context, q Query) (Page, error) {
 	}
 	var page Page
 	err = x.view(ctx, func(tx *sql.Tx) error {
-		p := x.plan(c)
-		back := q.After != ""
-		list, err := p.choose(ctx, tx, c.page, back, c.Limit+1)
+		p, err := x.plan(ctx, tx, c)
 		if err != nil {
 			return err
 		}
+		w, skip := c.page, 0
+		if c.Skip > 0 {
+			if w, skip, err = p.after(ctx, tx, w, c.Skip); err != nil {
+				return err
+			}
+		}
+		back := q.After != ""
+		list, err := p.choose(ctx, tx, w, back, skip+c.Limit+1)
+		if err != nil {
+			return err
+		}
+		list = list[min(skip, len(list)):]
 		more := len(list) > c.Limit
 		list = list[:min(len(list), c.Limit)]
 		if back {
@@ -37,7 +47,7 @@ func (x *Index) Builds(ctx context.Context, q Query) (Page, error) {
 		newest, oldest := list[0].position, list[len(list)-1].position
 		isNewer, isOlder := more && back, more && !back
 		// A cursor may be made up: only looking says what lies behind the page.
-		if q.Before != "" {
+		if q.Before != "" || q.Skip > 0 {
 			if isNewer, err = p.any(ctx, tx, window{newest, afterAll}); err != nil {
 				return err
 			}

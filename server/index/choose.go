@@ -3,21 +3,17 @@ package index
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 )
 
 const (
-	// fewTerms is how many runs of an index are merged without a second thought.
+	// fewTerms is how many runs of an index are merged without looking at sheets.
 	fewTerms = 64
-	// maxTerms is how many may be: SQLite allows 500 in a statement.
-	maxTerms = 300
-	// Passing over a build costs about half of looking for a series' first.
-	passesPerSeek = 2
-	// passesPerBuild is how many passes for each build of a page are no matter.
-	passesPerBuild = 10
+	// What it costs to find the builds of a series, in builds that are passed over.
+	passesPerSeek = 4
+	skipStep      = 10_000 // builds that are kept in memory to be skipped
 )
 
 // A chosen build is one of a page, before its row is read.
@@ -29,30 +25,32 @@ type chosen struct {
 // A term is one run of an index: the builds within a window that have a value
 // in a column, in order.
 type term struct {
-	where  string
-	args   []any
+	condition
 	window window
 }
 
 // A plan says how to find the builds that a question asks for.
 type plan struct {
 	terms []term // to merge
-	// Without terms, series are the ones to read, and hope has the terms that
-	// find their builds among others.
-	series []int64
-	hope   []term
+	// Without terms, sheets tell where the builds are.
+	sheets []sheet
+	sieve  sieve
 
 	// What a build that was found must be besides.
-	wanted  []bool // by series; nil: all of them
-	open    []bool // by series: its builds have not ended
-	running window // of builds that have not ended
-	uuids   []uuidRange
-	whole   window
+	wanted   []bool // by series; nil: all of them
+	open     []bool // by series: its builds have not ended
+	running  window // of builds that have not ended
+	uuids    []uuidRange
+	notUUIDs []uuidRange
+	but      condition
+	whole    window
+	// isSifted says that sheets alone tell which builds are wanted.
+	isSifted bool
 }
 
 // having is the plan for all builds with a value in an indexed column.
 func having(column string, value any) *plan {
-	return &plan{terms: []term{{column + " = ?", []any{value}, everything}}, whole: everything}
+	return &plan{terms: []term{{condition{" AND " + column + " = ?", []any{value}}, everything}}, whole: everything}
 }
 
 // keep reports whether a build of the series, which a term found, is wanted.
@@ -65,68 +63,75 @@ func (p *plan) keep(series int64, at position) bool {
 			return false
 		}
 	}
-	return len(p.uuids) == 0 || slices.ContainsFunc(p.uuids, func(r uuidRange) bool {
-		return string(r.first) <= at.uuid && at.uuid <= string(r.last)
-	})
+	in := func(r uuidRange) bool { return string(r.first) <= at.uuid && at.uuid <= string(r.last) }
+	return (len(p.uuids) == 0 || slices.ContainsFunc(p.uuids, in)) && !slices.ContainsFunc(p.notUUIDs, in)
 }
 
 // plan settles the names of a question against the catalog and picks what to
-// read: of the indexes that a filter has, the one that passes over the fewest.
-func (x *Index) plan(q *question) *plan {
-	p := &plan{uuids: q.uuids, whole: q.whole}
+// read: the index of what few builds share, those of a few series, or the builds
+// that sheets tell of.
+func (x *Index) plan(ctx context.Context, tx *sql.Tx, q *question) (*plan, error) {
+	p := &plan{uuids: q.uuids, notUUIDs: q.notUUIDs, but: q.but.with(q.patched), whole: q.whole}
 	names, all := x.catalog.snapshot()
-	p.want(q, names, all, x.catalog.number)
-	switch {
-	case p.wanted != nil && len(p.series) == 0:
-		return p // no build has such names
-	case len(q.uuids) > 0 && narrow(q.uuids):
+	series := p.want(q, names, all)
+	if p.wanted != nil && len(series) == 0 {
+		return p, nil // no build has such names
+	}
+	// Each of these is a run of few builds; what is not chosen is left to filter by.
+	var newRevs, refs, changes, buildsets []condition
+	newRevs = q.newRevs
+	if !q.byHeads() {
+		for _, v := range q.refs.yes {
+			refs = append(refs, condition{" AND ref <> '' AND ref = ?", []any{v}})
+		}
+	}
+	for _, v := range q.changes {
+		changes = append(changes, condition{" AND change > 0 AND change = ?", []any{v}})
+	}
+	for _, v := range q.buildsets {
+		buildsets = append(buildsets, condition{" AND buildset = ?", []any{v}})
+	}
+	var uuids []condition
+	if len(q.uuids) > 0 && narrow(q.uuids) {
 		for _, r := range q.uuids {
-			p.terms = append(p.terms, term{"uuid BETWEEN ? AND ?" + in("change", q.changes) + inBytes("buildset", q.buildsets),
-				[]any{r.first, r.last}, everything})
-		}
-	case len(q.buildsets) > 0:
-		for _, b := range q.buildsets {
-			p.terms = append(p.terms, term{"buildset = ?" + in("change", q.changes), []any{b}, everything})
-		}
-	case len(q.changes) > 0:
-		for _, c := range q.changes {
-			p.terms = append(p.terms, term{"change > 0 AND change = ?", []any{c}, everything})
-		}
-	case p.wanted == nil:
-		p.terms = []term{{"true", nil, everything}}
-	case len(p.series) <= fewTerms:
-		p.terms = p.seriesTerms(p.series)
-	case len(q.Job) > 0 && p.hopeFor("job", all, func(s series) int64 { return s.job }):
-	case len(q.Service) > 0 && p.hopeFor("service", all, func(s series) int64 { return s.service }):
-	default:
-		p.hope = []term{{"true", nil, everything}}
-	}
-	return p
-}
-
-// hopeFor has the plan look among the builds of the jobs, or services, that its
-// series have, if they are few.
-func (p *plan) hopeFor(column string, all []series, value func(series) int64) bool {
-	var values []int64
-	for _, id := range p.series {
-		if v := value(all[id]); !slices.Contains(values, v) {
-			values = append(values, v)
-		}
-		if len(values) > fewTerms {
-			return false
+			uuids = append(uuids, condition{" AND uuid BETWEEN ? AND ?", []any{r.first, r.last}})
 		}
 	}
-	for _, v := range values {
-		p.hope = append(p.hope, term{column + " = ?", []any{v}, everything})
+	for _, runs := range [][]condition{uuids, buildsets, newRevs, changes, refs} {
+		switch {
+		case len(runs) == 0:
+		case len(p.terms) == 0:
+			for _, r := range runs {
+				p.terms = append(p.terms, term{r, everything})
+			}
+		default:
+			p.but = p.but.with(anyOf(runs))
+		}
 	}
-	return true
+	if len(p.terms) > 0 {
+		return p, nil
+	}
+	codes, exact := patchsetCodes(q.patchsets)
+	if p.wanted == nil && codes == nil {
+		p.terms = []term{{window: everything}}
+	} else if len(series) <= fewTerms && p.wanted != nil && codes == nil {
+		p.terms = p.seriesTerms(series)
+	}
+	if len(p.terms) > 0 && q.Skip == 0 {
+		return p, nil
+	}
+	var err error
+	p.sheets, err = x.sheets.at(ctx, tx)
+	p.sieve = sieve{p.wanted, codes}
+	p.isSifted = exact && len(q.uuids)+len(q.notUUIDs) == 0 && q.but.where == ""
+	return p, err
 }
 
 // seriesTerms are the terms that read some series.
 func (p *plan) seriesTerms(ids []int64) []term {
 	var terms []term
 	for _, id := range ids {
-		t := term{"series = ?", []any{id}, everything}
+		t := term{condition{" AND series = ?", []any{id}}, everything}
 		if p.open[id] {
 			t.window = p.running
 		}
@@ -135,60 +140,121 @@ func (p *plan) seriesTerms(ids []int64) []term {
 	return terms
 }
 
-// want notes the series that the question's names and results are about.
-func (p *plan) want(q *question, names []string, all []series, number func(string) int64) {
-	if len(q.Service)+len(q.Job)+len(q.Project)+len(q.Branch)+len(q.Pipeline)+len(q.Result) == 0 {
-		return
+// want notes the series that the question's names, flags and results are about,
+// and returns them.
+func (p *plan) want(q *question, names []string, all []series) []int64 {
+	type column struct {
+		values field
+		of     func(s *series) int64
 	}
-	var fields [5]map[int64]bool // nil: no filter
-	for i, values := range [5][]string{q.Service, q.Job, q.Project, q.Branch, q.Pipeline} {
-		if len(values) > 0 {
-			fields[i] = numbers(values, names, number)
-		}
+	columns := slices.DeleteFunc([]column{
+		{sortOut(q.Service), func(s *series) int64 { return s.service }},
+		{sortOut(q.Job), func(s *series) int64 { return s.job }},
+		{sortOut(q.Project), func(s *series) int64 { return s.project }},
+		{sortOut(q.Branch), func(s *series) int64 { return s.branch }},
+		{sortOut(q.Pipeline), func(s *series) int64 { return s.pipeline }},
+		{sortOut(q.Nodeset), func(s *series) int64 { return s.nodeset }},
+	}, func(c column) bool { return c.values.empty() })
+	heads := field{no: slices.DeleteFunc(slices.Clone(q.refs.no), func(ref string) bool { return !isHead(ref) })}
+	if q.byHeads() {
+		heads.yes = q.refs.yes
 	}
-	has := func(i int, n int64) bool { return fields[i] == nil || fields[i][n] }
+	if len(columns) == 0 && heads.empty() && q.result.empty() && q.text == "" &&
+		q.Voting == nil && q.Held == nil && q.Final == nil && q.Complete == nil {
+		return nil
+	}
 
+	is := func(want *bool, value bool) bool { return want == nil || *want == value }
+	running := q.result.wantsExactly(resultRunning) && is(q.Complete, false)
+	lost := q.result.wantsExactly(resultLost) && is(q.Complete, true)
 	p.running = everything
-	running, lost := slices.Contains(q.Result, resultRunning), slices.Contains(q.Result, resultLost)
 	switch {
 	case running && !lost:
 		p.running = since(q.cutoff)
 	case lost && !running:
 		p.running = until(q.cutoff)
 	}
-	p.wanted, p.open = make([]bool, len(all)), make([]bool, len(all))
-	for id := 1; id < len(all); id++ {
-		s, result := all[id], names[all[id].result]
-		p.open[id] = result == ""
-		p.wanted[id] = has(0, s.service) && has(1, s.job) && has(2, s.project) && has(3, s.branch) && has(4, s.pipeline) &&
-			(len(q.Result) == 0 || p.open[id] && (running || lost) || !p.open[id] && slices.Contains(q.Result, result))
-		if p.wanted[id] {
-			p.series = append(p.series, int64(id))
-		}
+	// Names are many fewer than series: each is looked at once.
+	ofColumns := make([]verdicts, len(columns))
+	for i := range columns {
+		ofColumns[i] = newVerdicts(names, columns[i].values.wants)
 	}
-}
+	inText := newVerdicts(names, func(name string) bool { return strings.Contains(strings.ToLower(name), q.text) })
+	isHead := newVerdicts(names, heads.wantsExactly)
+	isResult := newVerdicts(names, q.result.wantsExactly)
 
-// numbers are those of the names that the values of a field stand for.
-func numbers(values, names []string, number func(string) int64) map[int64]bool {
-	set := make(map[int64]bool)
-	for _, v := range values {
-		if !strings.Contains(v, "*") {
-			set[number(v)] = true // 0 for a name that no build has
+	p.wanted, p.open = make([]bool, len(all)), make([]bool, len(all))
+	var ids []int64
+next:
+	for id := 1; id < len(all); id++ {
+		s := &all[id]
+		p.open[id] = names[s.result] == ""
+		switch {
+		case names[s.job] == "": // it is that of a buildset
+			continue
+		case p.open[id] && !running && !lost, !p.open[id] && !(is(q.Complete, true) && isResult.of(s.result)):
+			continue
+		case !is(q.Voting, s.voting), !is(q.Held, s.held), !is(q.Final, s.final):
+			continue
+		case !isHead.of(s.head):
+			continue
+		case q.text != "" && !inText.of(s.job) && !inText.of(s.project):
 			continue
 		}
-		for i := 1; i < len(names); i++ {
-			if matches(v, names[i]) {
-				set[int64(i)] = true
+		for i, c := range columns {
+			if !ofColumns[i].of(c.of(s)) {
+				continue next
 			}
 		}
+		p.wanted[id] = true
+		ids = append(ids, int64(id))
 	}
-	return set
+	return ids
+}
+
+// verdicts are what is said of names, each asked for once.
+type verdicts struct {
+	names []string
+	says  func(name string) bool
+	said  []int8 // by number; 0: nothing yet
+}
+
+func newVerdicts(names []string, says func(string) bool) verdicts {
+	return verdicts{names, says, make([]int8, len(names))}
+}
+
+func (v verdicts) of(number int64) bool {
+	if v.said[number] == 0 {
+		v.said[number] = -1
+		if v.says(v.names[number]) {
+			v.said[number] = 1
+		}
+	}
+	return v.said[number] > 0
 }
 
 // narrow reports whether ranges of uuids are so short that sorting their builds
 // is cheaper than finding them among all.
 func narrow(ranges []uuidRange) bool {
 	return !slices.ContainsFunc(ranges, func(r uuidRange) bool { return r.first[0] != r.last[0] })
+}
+
+func (c condition) with(d condition) condition {
+	return condition{c.where + d.where, slices.Concat(c.args, d.args)}
+}
+
+// anyOf is the condition that one of several holds.
+func anyOf(list []condition) condition {
+	var any condition
+	for i, c := range list {
+		if i > 0 {
+			any.where += " OR "
+		}
+		any.where += strings.TrimPrefix(c.where, " AND ")
+		any.args = append(any.args, c.args...)
+	}
+	any.where = " AND (" + any.where + ")"
+	return any
 }
 
 // in and inBytes are conditions on values that were checked.
@@ -234,34 +300,16 @@ func order(oldestFirst bool) string {
 // oldest first.
 func (p *plan) choose(ctx context.Context, tx *sql.Tx, w window, oldestFirst bool, n int) ([]chosen, error) {
 	w = w.cut(p.whole)
-	if len(p.terms) > 0 || len(p.series) == 0 {
-		list, _, err := p.merge(ctx, tx, p.terms, w, oldestFirst, n, -1)
-		return list, err
+	if len(p.terms) > 0 || len(p.sheets) == 0 {
+		return p.merge(ctx, tx, p.terms, w, oldestFirst, n)
 	}
-	// Many series are as a rule many builds: going through these soon fills a
-	// page.
-	list, done, err := p.merge(ctx, tx, p.hope, w, oldestFirst, n, passesPerSeek*len(p.series)+passesPerBuild*n)
-	if err != nil || done {
-		return list, err
-	}
-	// Or they are rare. No page has builds of more series than it has builds.
-	if n <= maxTerms {
-		ids, err := p.nearest(ctx, tx, w, oldestFirst, n)
-		if err != nil {
-			return nil, err
-		}
-		list, _, err = p.merge(ctx, tx, p.seriesTerms(ids), w, oldestFirst, n, -1)
-		return list, err
-	}
-	list, _, err = p.merge(ctx, tx, p.hope, w, oldestFirst, n, -1)
-	return list, err
+	return p.sift(ctx, tx, w, oldestFirst, n)
 }
 
-// merge reads terms in the order of builds until n builds were kept or, if most
-// is not negative, most were seen; done is false if more might have been kept. A
-// term reads its index in order and UNION ALL merges them as they come, so
-// whoever stops after a page has read little more than that.
-func (p *plan) merge(ctx context.Context, tx *sql.Tx, terms []term, w window, oldestFirst bool, n, most int) (list []chosen, done bool, err error) {
+// merge reads terms in the order of builds until n builds were kept. A term reads
+// its index in order and UNION ALL merges them as they come, so whoever stops
+// after a page has read little more than that.
+func (p *plan) merge(ctx context.Context, tx *sql.Tx, terms []term, w window, oldestFirst bool, n int) ([]chosen, error) {
 	var selects []string
 	var args []any
 	for _, t := range terms {
@@ -270,89 +318,122 @@ func (p *plan) merge(ctx context.Context, tx *sql.Tx, terms []term, w window, ol
 			continue // nothing lies between
 		}
 		bounds, boundsArgs := tw.bounds()
-		selects = append(selects, "SELECT id, start, uuid, series FROM builds WHERE "+t.where+bounds)
-		args = append(append(args, t.args...), boundsArgs...)
+		selects = append(selects, "SELECT id, start, uuid, series FROM builds WHERE true"+t.where+p.but.where+bounds)
+		args = append(append(append(args, t.args...), p.but.args...), boundsArgs...)
 	}
 	if len(selects) == 0 || n <= 0 {
-		return nil, true, nil
+		return nil, nil
 	}
-	rows, err := tx.QueryContext(ctx, strings.Join(selects, " UNION ALL ")+order(oldestFirst), args...)
+	return p.read(ctx, tx, strings.Join(selects, " UNION ALL ")+order(oldestFirst), args, n)
+}
+
+// read runs a query for builds in order until n were kept.
+func (p *plan) read(ctx context.Context, tx *sql.Tx, query string, args []any, n int) (list []chosen, err error) {
+	rows, err := tx.QueryContext(ctx, query, args...)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	defer rows.Close()
 	var uuid sql.RawBytes
-	for seen := 0; len(list) < n; seen++ {
-		if seen == most {
-			return nil, false, nil
-		}
-		if !rows.Next() {
-			break
-		}
+	for len(list) < n && rows.Next() {
 		var c chosen
 		var series int64
 		if err := rows.Scan(&c.id, &c.position.start, &uuid, &series); err != nil {
-			return nil, false, err
+			return nil, err
 		}
 		c.position.uuid = string(uuid)
 		if p.keep(series, c.position) {
 			list = append(list, c)
 		}
 	}
-	return list, true, rows.Err()
+	return list, rows.Err()
 }
 
-// nearest are the n of the plan's series whose first build within the window
-// comes first.
-func (p *plan) nearest(ctx context.Context, tx *sql.Tx, w window, oldestFirst bool, n int) ([]int64, error) {
-	// Both parts of a position as one text, to be compared as one.
-	const place = "printf('%012d', start) || hex(uuid)"
-	var candidates []string
-	var args []any
-	for _, open := range []bool{false, true} {
-		ids := slices.Collect(func(yield func(int64) bool) {
-			for _, id := range p.series {
-				if p.open[id] == open && !yield(id) {
-					return
-				}
-			}
-		})
-		part := w
-		if open {
-			part = w.cut(p.running)
+// sift goes through sheets in the order of their days until they promise enough
+// builds, reads those, and goes on where less was kept than they promised.
+func (p *plan) sift(ctx context.Context, tx *sql.Tx, w window, oldestFirst bool, n int) ([]chosen, error) {
+	var list []chosen
+	days := p.within(w, oldestFirst)
+	for due := n; len(days) > 0 && len(list) < n; due *= 2 {
+		matched, total, end := 0, 0, 0
+		var series []int64
+		for end < len(days) && matched < due {
+			matched += p.sieve.count(days[end], &series)
+			total += len(days[end].entries) / entrySize
+			end++
 		}
-		if len(ids) == 0 || part.oldest.compare(part.newest) >= 0 {
+		part := days[0].window().span(days[end-1].window()).cut(w)
+		days = days[end:]
+		if matched == 0 {
 			continue
 		}
-		list, err := json.Marshal(ids)
+		slices.Sort(series)
+		series = slices.Compact(series)
+		more, err := p.readPart(ctx, tx, part, oldestFirst, n-len(list), series, matched, total)
 		if err != nil {
 			return nil, err
 		}
-		bounds, boundsArgs := part.bounds()
-		candidates = append(candidates, "SELECT value AS id, (SELECT "+place+" FROM builds WHERE series = value"+bounds+order(oldestFirst)+
-			" LIMIT 1) AS place FROM json_each(?)")
-		args = append(append(args, boundsArgs...), string(list))
+		list = append(list, more...)
 	}
-	if len(candidates) == 0 {
-		return nil, nil
-	}
-	direction := "DESC"
-	if oldestFirst {
-		direction = "ASC"
-	}
-	rows, err := tx.QueryContext(ctx, fmt.Sprintf("SELECT id FROM (%s) WHERE place IS NOT NULL ORDER BY place %s LIMIT %d",
-		strings.Join(candidates, " UNION ALL "), direction, n), args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var ids []int64
-	for rows.Next() {
-		var id int64
-		if err := rows.Scan(&id); err != nil {
-			return nil, err
+	return list, nil
+}
+
+// within are the sheets of a window's days, in the order to read.
+func (p *plan) within(w window, oldestFirst bool) []sheet {
+	var days []sheet
+	for _, s := range p.sheets {
+		if part := s.window().cut(w); part.oldest.compare(part.newest) < 0 {
+			days = append(days, s)
 		}
-		ids = append(ids, id)
 	}
-	return ids, rows.Err()
+	if !oldestFirst {
+		slices.Reverse(days)
+	}
+	return days
+}
+
+// readPart finds the first n wanted builds within a window that has total builds,
+// of which about matched are wanted, and are of these series: by passing over the
+// others or, if that is dearer, by series.
+func (p *plan) readPart(ctx context.Context, tx *sql.Tx, w window, oldestFirst bool, n int, series []int64, matched, total int) ([]chosen, error) {
+	if total*min(n, matched)/matched <= passesPerSeek*len(series)+matched {
+		return p.merge(ctx, tx, []term{{window: everything}}, w, oldestFirst, n)
+	}
+	bounds, args := w.bounds()
+	query := "SELECT builds.id, start, uuid, series FROM json_each(?) CROSS JOIN builds INDEXED BY builds_by_series ON series = value WHERE true"
+	return p.read(ctx, tx, query+p.but.where+bounds+order(oldestFirst), slices.Concat([]any{toJSON(series)}, p.but.args, args), n)
+}
+
+// after is the window of what is left of w when the first skip builds of the plan
+// are left out, and how many of these still lie in it.
+func (p *plan) after(ctx context.Context, tx *sql.Tx, w window, skip int) (window, int, error) {
+	w = w.cut(p.whole)
+	if !p.isSifted { // they are few, or nobody pages through them: one after the other
+		for skip > skipStep {
+			list, err := p.choose(ctx, tx, w, false, skipStep)
+			if err != nil || len(list) < skipStep {
+				return window{}, 0, err
+			}
+			w.newest = list[skipStep-1].position
+			skip -= skipStep
+		}
+		return w, skip, nil
+	}
+	for _, s := range p.within(w, false) {
+		day := s.window()
+		part := day.cut(w)
+		n := 0
+		if part == day && (p.wanted == nil || day.cut(p.running) == day) {
+			n = p.sieve.count(s, nil)
+		} else if list, err := p.choose(ctx, tx, part, false, skip+1); err != nil {
+			return w, 0, err
+		} else {
+			n = len(list)
+		}
+		if n > skip {
+			return w.cut(window{beforeAll, day.newest}), skip, nil
+		}
+		skip -= n
+	}
+	return window{}, 0, nil
 }

@@ -60,6 +60,7 @@ type Index struct {
 	write   *sql.DB // one connection: SQLite has one writer anyway
 	read    *sql.DB
 	catalog catalog
+	sheets  sheets
 	watch   watch
 	broken  broken
 	big     big

@@ -18,6 +18,7 @@ import (
 
 	"vitrine"
 	"vitrine/server/index"
+	"vitrine/server/index/indextest"
 	"vitrine/storage"
 )
 
@@ -25,8 +26,8 @@ var now = time.Now().UTC().Truncate(time.Second)
 
 // record makes up a record of the n-th build before now, one an hour.
 func record(n int, change ...func(*vitrine.Record)) *vitrine.Record {
-	h := history{builds: 1000, end: now, step: time.Hour}
-	r := h.build(h.builds - 1 - n)
+	h := indextest.History{Builds: 1000, End: now, Step: time.Hour}
+	r := h.Record(h.Builds - 1 - n)
 	for _, f := range change {
 		f(r)
 	}

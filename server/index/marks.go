@@ -94,6 +94,9 @@ func (x *Index) mark(ctx context.Context, w *writing, uuid string, day time.Time
 	if m.mark != nil {
 		result, r.Artifacts = resultLost, partial(m.mark)
 	}
+	if err := w.note(ctx, id, -1); err != nil {
+		return err
+	}
 	if number, err = x.otherResult(ctx, w.Tx, number, result); err != nil {
 		return err
 	}
@@ -103,7 +106,7 @@ func (x *Index) mark(ctx context.Context, w *writing, uuid string, day time.Time
 	if err != nil {
 		return err
 	}
-	return w.note(ctx, id, 0) // it is not counted, but its buildset may end by it
+	return w.note(ctx, id, 1)
 }
 
 // otherResult is the series with the names of another and a result.

@@ -40,14 +40,14 @@ type Query struct {
 
 	Text     string   // part of the job's or the project's name, in whatever case
 	Change   []string // numbers
-	Patchset []string
+	Patchset []string // whole, as the next
 	Ref      []string
-	NewRev   []string
+	NewRev   []string // whole, or 7 or more hex digits it begins with and a *
 	Result   []string // results, and RUNNING; LOST are also builds that did not end in time, or were interrupted
 	UUID     []string // whole, or a beginning with * after it
 	Buildset []string // whole
 
-	// Nil: whether or not. Complete builds have a result.
+	// Nil: whether or not. Complete builds have a result, be it LOST.
 	Voting, Held, Final, Complete *bool
 
 	Since, Until time.Time // start times from Since on and before Until
@@ -122,6 +122,17 @@ type window struct{ oldest, newest position }
 
 func (w window) has(p position) bool { return p.compare(w.oldest) > 0 && p.compare(w.newest) < 0 }
 
+// span is from the oldest to the newest of both windows.
+func (w window) span(v window) window {
+	if v.oldest.compare(w.oldest) < 0 {
+		w.oldest = v.oldest
+	}
+	if v.newest.compare(w.newest) > 0 {
+		w.newest = v.newest
+	}
+	return w
+}
+
 // cut is what lies in both windows.
 func (w window) cut(v window) window {
 	if v.oldest.compare(w.oldest) > 0 {
@@ -148,17 +159,76 @@ func ceil(t time.Time) int64 {
 // A uuidRange is what a beginning of a uuid stands for, both ends included.
 type uuidRange struct{ first, last []byte }
 
+// A field is the values of a field of a query, sorted out: of yes any, if there
+// are some, and of no none must stand for what a build has.
+type field struct{ yes, no []string }
+
+const notPrefix = "not:"
+
+func sortOut(values []string) (f field) {
+	for _, v := range values {
+		if no, ok := strings.CutPrefix(v, notPrefix); ok {
+			f.no = append(f.no, no)
+		} else {
+			f.yes = append(f.yes, v)
+		}
+	}
+	return f
+}
+
+func (f field) empty() bool { return len(f.yes)+len(f.no) == 0 }
+
+// wants reports whether the field's values, patterns, let a name through.
+func (f field) wants(name string) bool {
+	stands := func(pattern string) bool { return matches(pattern, name) }
+	return (len(f.yes) == 0 || slices.ContainsFunc(f.yes, stands)) && !slices.ContainsFunc(f.no, stands)
+}
+
+// wantsExactly is wants for values that are no patterns.
+func (f field) wantsExactly(value string) bool {
+	return (len(f.yes) == 0 || slices.Contains(f.yes, value)) && !slices.Contains(f.no, value)
+}
+
 // A question is a query that was checked, as far as it can be answered without
 // looking at names.
 type question struct {
 	Query
-	changes   []int64
-	buildsets [][]byte
-	uuids     []uuidRange
-	whole     window // of Since and Until
+	changes   []int64     // to look for; those to leave out are in but, as of the next fields
+	buildsets [][]byte    // likewise
+	uuids     []uuidRange // likewise
+	notUUIDs  []uuidRange
+	patchsets field
+	patched   condition // what they ask
+	refs      field
+	newRevs   []condition
+	result    field
+	text      string // in lower case
+	but       condition
+	whole     window // of Since, Until, MinID and MaxID
 	page      window // of the cursor
 	cutoff    int64  // see Index.cutoff
 }
+
+// A condition is a part of a WHERE, beginning with AND, and its values. A plus
+// before a column tells SQLite that no index is to be picked for its sake.
+type condition struct {
+	where string
+	args  []any
+}
+
+func (c *condition) and(where string, args ...any) {
+	c.where += " AND " + where
+	c.args = append(c.args, args...)
+}
+
+// andIn demands that a column has one of some values or, with not, none of them.
+func (c *condition) andIn(column, not string, values []string) {
+	if len(values) > 0 {
+		c.and("+"+column+not+" IN (SELECT value FROM json_each(?))", toJSON(values))
+	}
+}
+
+const isNot = " NOT"
 
 func (q Query) check(cutoff int64) (*question, error) {
 	if q.Limit == 0 {
@@ -167,81 +237,196 @@ func (q Query) check(cutoff int64) (*question, error) {
 	if q.Limit < 1 || q.Limit > MaxLimit {
 		return nil, fmt.Errorf("%w: a limit of %d: want 1 to %d", ErrQuery, q.Limit, MaxLimit)
 	}
+	if q.Skip < 0 || q.Skip > MaxSkip {
+		return nil, fmt.Errorf("%w: %d builds to skip: want 0 to %d", ErrQuery, q.Skip, MaxSkip)
+	}
 	n := 0
-	for _, values := range [][]string{q.Service, q.Job, q.Project, q.Branch, q.Pipeline, q.Change, q.Result, q.UUID, q.Buildset} {
+	for _, values := range [][]string{
+		q.Service, q.Job, q.Project, q.Branch, q.Pipeline, q.Nodeset, {q.Text},
+		q.Change, q.Patchset, q.Ref, q.NewRev, q.Result, q.UUID, q.Buildset,
+	} {
 		n += len(values)
 		for _, v := range values {
+			v = strings.TrimPrefix(v, notPrefix)
 			if len(v) > vitrine.MaxString || strings.Count(v, "*") > maxStars {
 				return nil, fmt.Errorf("%w: %.60q: want at most %d bytes and %d *", ErrQuery, v, vitrine.MaxString, maxStars)
 			}
 		}
 	}
-	if n > maxValues {
-		return nil, fmt.Errorf("%w: %d values to filter by, more than %d", ErrQuery, n, maxValues)
+	if n > maxValues+1 { // the text is always there
+		return nil, fmt.Errorf("%w: %d values to filter by, more than %d", ErrQuery, n-1, maxValues)
 	}
-	c := &question{Query: q, cutoff: cutoff, whole: everything, page: everything}
-	for _, v := range q.Change {
+	c := &question{
+		Query: q, cutoff: cutoff, whole: everything, page: everything,
+		patchsets: sortOut(q.Patchset), refs: sortOut(q.Ref), result: sortOut(q.Result), text: strings.ToLower(q.Text),
+	}
+	for _, check := range []func() error{c.checkChanges, c.checkBuildsets, c.checkUUIDs, c.checkNewRevs, c.checkWindows} {
+		if err := check(); err != nil {
+			return nil, err
+		}
+	}
+	c.patched.andIn("patchset", "", c.patchsets.yes)
+	c.patched.andIn("patchset", isNot, c.patchsets.no)
+	c.but.andIn("ref", isNot, slices.DeleteFunc(slices.Clone(c.refs.no), isHead)) // heads are in the series
+	return c, nil
+}
+
+// isHead reports whether a ref is that of a branch, which series have.
+func isHead(ref string) bool { return strings.HasPrefix(ref, headPrefix) }
+
+// byHeads reports whether all refs that are wanted are those of branches.
+func (c *question) byHeads() bool {
+	return !slices.ContainsFunc(c.refs.yes, func(ref string) bool { return !isHead(ref) })
+}
+
+func (c *question) checkChanges() error {
+	f := sortOut(c.Change)
+	var not []string
+	for i, v := range slices.Concat(f.yes, f.no) {
 		n, err := strconv.ParseInt(v, 10, 64)
 		if err != nil || n < 1 {
-			return nil, fmt.Errorf("%w: change %.60q is not the number of one", ErrQuery, v)
+			return fmt.Errorf("%w: change %.60q is not the number of one", ErrQuery, v)
 		}
-		c.changes = append(c.changes, n)
+		if i < len(f.yes) {
+			c.changes = append(c.changes, n)
+		} else {
+			not = append(not, strconv.FormatInt(n, 10))
+		}
+	}
+	if len(not) > 0 {
+		c.but.and("+change NOT IN (" + strings.Join(not, ", ") + ")")
 	}
 	slices.Sort(c.changes)
 	c.changes = slices.Compact(c.changes)
-	buildsets := slices.Clone(q.Buildset)
-	slices.Sort(buildsets)
-	for _, v := range slices.Compact(buildsets) {
+	return nil
+}
+
+func (c *question) checkBuildsets() error {
+	f := sortOut(c.Buildset)
+	for _, v := range slices.Concat(f.yes, f.no) {
 		if !vitrine.ValidUUID(v) {
-			return nil, fmt.Errorf("%w: buildset %.60q is not 32 lower-case hex digits", ErrQuery, v)
+			return fmt.Errorf("%w: buildset %.60q is not 32 lower-case hex digits", ErrQuery, v)
 		}
+	}
+	slices.Sort(f.yes)
+	for _, v := range slices.Compact(f.yes) {
 		c.buildsets = append(c.buildsets, unhex(v))
 	}
-	if err := c.checkUUIDs(); err != nil {
-		return nil, err
+	for _, v := range f.no {
+		c.but.and("+buildset <> ?", unhex(v))
 	}
-	if !q.Since.IsZero() {
-		c.whole = c.whole.cut(since(ceil(q.Since)))
+	return nil
+}
+
+// minRevision is how many digits the beginning of a revision has at least: what
+// shares fewer may be many builds.
+const minRevision = 7
+
+func (c *question) checkNewRevs() error {
+	f := sortOut(c.NewRev)
+	slices.Sort(f.yes)
+	f.yes = slices.Compact(f.yes)
+	var beginnings []string
+	for i, v := range slices.Concat(f.yes, f.no) {
+		var d condition
+		p, isPrefix := strings.CutSuffix(v, "*")
+		switch {
+		case v == "" || strings.Contains(p, "*") || isPrefix && (len(p) < minRevision || strings.Trim(p, "0123456789abcdef") != ""):
+			return fmt.Errorf("%w: newrev %.60q: want a revision, or %d or more lower-case hex digits that it begins with and a *", ErrQuery, v, minRevision)
+		case isPrefix:
+			d.and("newrev <> '' AND newrev BETWEEN ? AND ?", p, p+"g") // the digit after f
+		default:
+			d.and("newrev <> '' AND newrev = ?", v)
+		}
+		switch {
+		case i >= len(f.yes):
+			c.but.and("NOT ("+strings.TrimPrefix(d.where, " AND ")+")", d.args...)
+		case !slices.ContainsFunc(beginnings, func(p string) bool { return strings.HasPrefix(v, p) }):
+			c.newRevs = append(c.newRevs, d)
+			if isPrefix {
+				beginnings = append(beginnings, p)
+			}
+		}
 	}
-	if !q.Until.IsZero() {
-		c.whole = c.whole.cut(until(ceil(q.Until)))
+	return nil
+}
+
+func (c *question) checkWindows() error {
+	if !c.Since.IsZero() {
+		c.whole = c.whole.cut(since(ceil(c.Since)))
+	}
+	if !c.Until.IsZero() {
+		c.whole = c.whole.cut(until(ceil(c.Until)))
+	}
+	if c.MinID != 0 {
+		first, _ := ofID(c.MinID)
+		c.whole = c.whole.cut(window{first, afterAll})
+	}
+	if c.MaxID != 0 {
+		_, last := ofID(c.MaxID)
+		c.whole = c.whole.cut(window{beforeAll, last})
 	}
 	var err error
 	switch {
-	case q.Before != "" && q.After != "":
+	case c.Before != "" && c.After != "":
 		err = fmt.Errorf("%w: a page is before one cursor or after one, not both", ErrQuery)
-	case q.Before != "":
-		c.page.newest, err = parseCursor(q.Before)
-	case q.After != "":
-		c.page.oldest, err = parseCursor(q.After)
+	case c.Skip > 0 && c.Before+c.After != "":
+		err = fmt.Errorf("%w: a page is named by a cursor or by what it skips, not both", ErrQuery)
+	case c.Before != "":
+		c.page.newest, err = parseCursor(c.Before)
+	case c.After != "":
+		c.page.oldest, err = parseCursor(c.After)
 	}
-	return c, err
+	return err
 }
 
-func (c *question) checkUUIDs() error {
+// ofID is right before the first and right after the last position that an id
+// may stand for: see [vitrine.Record.ID].
+func ofID(id int64) (before, after position) {
+	start := idEpoch + id>>22
+	top := []byte{byte(id >> 14), byte(id >> 6), byte(id << 2)}
+	before = position{start, string(top)} // shorter than any uuid
+	top[2] |= 3
+	return before, position{start, string(top) + lastUUID}
+}
+
+var idEpoch = time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC).Unix()
+
+func (c *question) checkUUIDs() (err error) {
+	f := sortOut(c.UUID)
+	if c.uuids, err = uuidRanges(f.yes); err == nil {
+		c.notUUIDs, err = uuidRanges(f.no)
+	}
+	if slices.Contains(f.yes, "*") {
+		c.uuids = nil
+	}
+	return err
+}
+
+// uuidRanges are those of uuids and beginnings of some.
+func uuidRanges(values []string) ([]uuidRange, error) {
 	var beginnings []string
-	for _, v := range c.UUID {
+	for _, v := range values {
 		p, isPrefix := strings.CutSuffix(v, "*")
 		if strings.Trim(p, "0123456789abcdef") != "" || len(p) > 32 || !isPrefix && len(p) != 32 {
-			return fmt.Errorf("%w: uuid %.60q: want 32 lower-case hex digits, or the first of them and a *", ErrQuery, v)
+			return nil, fmt.Errorf("%w: uuid %.60q: want 32 lower-case hex digits, or the first of them and a *", ErrQuery, v)
 		}
 		beginnings = append(beginnings, p)
 	}
 	// Of a beginning and a longer one of the same, the first says it all; in
 	// order, they are neighbours.
 	slices.Sort(beginnings)
+	var ranges []uuidRange
 	last := -1
 	for i, p := range beginnings {
 		if last >= 0 && strings.HasPrefix(p, beginnings[last]) {
 			continue
 		}
 		last = i
-		if p != "" {
-			pad := 32 - len(p)
-			c.uuids = append(c.uuids, uuidRange{unhex(p + strings.Repeat("0", pad)), unhex(p + strings.Repeat("f", pad))})
-		}
+		pad := 32 - len(p)
+		ranges = append(ranges, uuidRange{unhex(p + strings.Repeat("0", pad)), unhex(p + strings.Repeat("f", pad))})
 	}
-	return nil
+	return ranges, nil
 }
 
 // matches reports whether pattern, in which * stands for any run of characters,

@@ -115,6 +115,13 @@ CREATE TABLE days (
   PRIMARY KEY (kind, name, day, result)
 ) STRICT, WITHOUT ROWID;
 
+-- A sheet lists the builds that began on one day; see sheets.go.
+CREATE TABLE sheets (
+  day     INTEGER PRIMARY KEY,     -- since 1970
+  changed INTEGER NOT NULL UNIQUE, -- a number that rises with each change of any sheet
+  entries BLOB NOT NULL
+) STRICT;
+
 -- The records as stored, apart from the rows that lists read.
 CREATE TABLE records (
   build     INTEGER PRIMARY KEY REFERENCES builds,

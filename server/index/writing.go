@@ -11,8 +11,9 @@ type writing struct {
 	*sql.Tx
 	x          *Index
 	statements map[string]*sql.Stmt
-	buildsets  map[string]bool // to sum up again
-	days       map[day]tally   // to add
+	buildsets  map[string]bool     // to sum up again
+	days       map[day]tally       // to add
+	listings   map[int64][]listing // on sheets, by day
 }
 
 // change makes one transaction of what f does.
@@ -25,7 +26,7 @@ func (x *Index) change(ctx context.Context, f func(w *writing) error) error {
 	if err := x.catalog.update(ctx, tx); err != nil {
 		return err
 	}
-	w := &writing{Tx: tx, x: x, statements: make(map[string]*sql.Stmt), buildsets: make(map[string]bool), days: make(map[day]tally)}
+	w := &writing{Tx: tx, x: x, statements: make(map[string]*sql.Stmt), buildsets: make(map[string]bool), days: make(map[day]tally), listings: make(map[int64][]listing)}
 	if err := f(w); err != nil {
 		return err
 	}
@@ -33,6 +34,9 @@ func (x *Index) change(ctx context.Context, f func(w *writing) error) error {
 		return err
 	}
 	if err := w.sumBuildsets(ctx); err != nil {
+		return err
+	}
+	if err := w.writeSheets(ctx); err != nil {
 		return err
 	}
 	return tx.Commit()
@@ -73,15 +77,17 @@ func (w *writing) row(ctx context.Context, query string, args []any, dest ...any
 // has, with times 1.
 func (w *writing) note(ctx context.Context, build int64, times int) error {
 	var buildset []byte
-	var start, ended int64
+	var start, ended, number int64
+	var patchset string
 	var of series
-	err := w.row(ctx, `SELECT buildset, start, ended, series.service, series.job, series.result
+	err := w.row(ctx, `SELECT buildset, start, ended, builds.series, patchset, series.service, series.job, series.result
 		FROM builds JOIN series ON series.id = series WHERE builds.id = ?`, []any{build},
-		&buildset, &start, &ended, &of.service, &of.job, &of.result)
+		&buildset, &start, &ended, &number, &patchset, &of.service, &of.job, &of.result)
 	if err != nil {
 		return err
 	}
 	w.buildsets[string(buildset)] = true
+	w.list(start, newEntry(number, patchset), times)
 	if ended != 0 {
 		t := tally{times, int64(times) * (ended - start)}
 		for _, d := range []day{{"service", of.service, start / daySeconds, of.result}, {"job", of.job, start / daySeconds, of.result}} {
