@@ -324,11 +324,11 @@ func (p *plan) merge(ctx context.Context, tx *sql.Tx, terms []term, w window, ol
 	if len(selects) == 0 || n <= 0 {
 		return nil, nil
 	}
-	return p.read(ctx, tx, strings.Join(selects, " UNION ALL ")+order(oldestFirst), args, n)
+	return p.read(ctx, tx, strings.Join(selects, " UNION ALL ")+order(oldestFirst), args, 0, n)
 }
 
-// read runs a query for builds in order until n were kept.
-func (p *plan) read(ctx context.Context, tx *sql.Tx, query string, args []any, n int) (list []chosen, err error) {
+// read runs a query for builds in order until n were kept after the first skip.
+func (p *plan) read(ctx context.Context, tx *sql.Tx, query string, args []any, skip, n int) (list []chosen, err error) {
 	rows, err := tx.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
@@ -342,7 +342,11 @@ func (p *plan) read(ctx context.Context, tx *sql.Tx, query string, args []any, n
 			return nil, err
 		}
 		c.position.uuid = string(uuid)
-		if p.keep(series, c.position) {
+		switch {
+		case !p.keep(series, c.position):
+		case skip > 0:
+			skip--
+		default:
 			list = append(list, c)
 		}
 	}
@@ -401,7 +405,7 @@ func (p *plan) readPart(ctx context.Context, tx *sql.Tx, w window, oldestFirst b
 	}
 	bounds, args := w.bounds()
 	query := "SELECT builds.id, start, uuid, series FROM json_each(?) CROSS JOIN builds INDEXED BY builds_by_series ON series = value WHERE true"
-	return p.read(ctx, tx, query+p.but.where+bounds+order(oldestFirst), slices.Concat([]any{toJSON(series)}, p.but.args, args), n)
+	return p.read(ctx, tx, query+p.but.where+bounds+order(oldestFirst), slices.Concat([]any{toJSON(series)}, p.but.args, args), 0, n)
 }
 
 // after is the window of what is left of w when the first skip builds of the plan

@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"math"
 	"math/rand/v2"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -61,11 +64,19 @@ func filled(t testing.TB) (*index.Index, []*vitrine.Record) {
 			r.Ref.Branch = []string{"master", "stable/1", "100%_done", "[a-z]?*"}[i/3%4]
 			r.Pipeline = []string{"", "check", "gate"}[i%3]
 			r.Ref.Change = int64(i % 50)
+			r.Nodeset = []string{"", "noble", "trixie"}[i/37%3]
+			r.Ref.Patchset = []string{"", "1", "2", "12", "0123456789012345678901234567890123456789"}[i%5]
+			r.Ref.Ref = []string{"", "refs/heads/master", "refs/heads/stable/1", fmt.Sprintf("refs/changes/%d/%d/1", i%50, i%50), "refs/tags/1.0"}[i/5%5]
+			r.Ref.NewRev = []string{"", fmt.Sprintf("%040x", i%7), fmt.Sprintf("abcdef%034x", i%3)}[i%3]
+			r.Voting = i%9 > 0
 		})
+		if i%23 == 5 {
+			r = imported(r, 0)
+		}
 		if i%100 == 3 {
 			r.Result = vitrine.LostResult
 		}
-		if i%50 < 2 {
+		if i%50 < 2 && !r.IsImported() {
 			r = started(r)
 		}
 		publish(t, bucket, r)
@@ -84,15 +95,37 @@ func filled(t testing.TB) (*index.Index, []*vitrine.Record) {
 	return x, all
 }
 
+// patterns are those of queries as regular expressions.
+var patterns sync.Map
+
 // wanted is what a query means, said as simply as can be.
 func wanted(q index.Query, r *vitrine.Record) bool {
+	any := func(values []string, is func(v string) bool) bool {
+		yes, some := false, false
+		for _, v := range values {
+			if not, ok := strings.CutPrefix(v, "not:"); ok {
+				if is(not) {
+					return false
+				}
+				continue
+			}
+			some, yes = true, yes || is(v)
+		}
+		return yes || !some
+	}
 	name := func(values []string, s string) bool {
-		return len(values) == 0 || slices.ContainsFunc(values, func(v string) bool {
-			return regexp.MustCompile(`(?s)\A` + strings.ReplaceAll(regexp.QuoteMeta(v), `\*`, ".*") + `\z`).MatchString(s)
+		return any(values, func(v string) bool {
+			re, ok := patterns.Load(v)
+			if !ok {
+				re = regexp.MustCompile(`(?s)\A` + strings.ReplaceAll(regexp.QuoteMeta(v), `\*`, ".*") + `\z`)
+				patterns.Store(v, re)
+			}
+			return re.(*regexp.Regexp).MatchString(s)
 		})
 	}
-	result := len(q.Result) == 0 || slices.ContainsFunc(q.Result, func(v string) bool {
-		lost := r.IsStarted() && now.Sub(r.StartTime) > 24*time.Hour
+	exact := func(values []string, s string) bool { return any(values, func(v string) bool { return v == s }) }
+	lost := r.IsStarted() && now.Sub(r.StartTime) > 24*time.Hour
+	result := any(q.Result, func(v string) bool {
 		switch v {
 		case "RUNNING":
 			return r.IsStarted() && !lost
@@ -101,9 +134,14 @@ func wanted(q index.Query, r *vitrine.Record) bool {
 		}
 		return !r.IsStarted() && v == string(r.Result)
 	})
+	flag := func(want *bool, value bool) bool { return want == nil || *want == value }
+	b := vitrine.Build{Record: *r}
 	return name(q.Service, r.Service) && name(q.Job, r.JobName) && name(q.Project, r.Ref.Project) && name(q.Branch, r.Ref.Branch) &&
-		name(q.Pipeline, r.Pipeline) && name(q.UUID, r.UUID) && name(q.Buildset, r.Buildset) && result &&
-		(len(q.Change) == 0 || slices.Contains(q.Change, fmt.Sprint(r.Ref.Change))) &&
+		name(q.Pipeline, r.Pipeline) && name(q.Nodeset, r.Nodeset) && name(q.UUID, r.UUID) && name(q.Buildset, r.Buildset) && result &&
+		exact(q.Change, fmt.Sprint(r.Ref.Change)) && exact(q.Patchset, r.Ref.Patchset) && exact(q.Ref, r.Ref.Ref) && name(q.NewRev, r.Ref.NewRev) &&
+		(strings.Contains(strings.ToLower(r.JobName), strings.ToLower(q.Text)) || strings.Contains(strings.ToLower(r.Ref.Project), strings.ToLower(q.Text))) &&
+		flag(q.Voting, r.Voting) && flag(q.Held, b.Held()) && flag(q.Final, b.Final()) && flag(q.Complete, !r.IsStarted() || lost) &&
+		(q.MinID == 0 || r.ID() >= q.MinID) && (q.MaxID == 0 || r.ID() <= q.MaxID) &&
 		(q.Since.IsZero() || !r.StartTime.Before(q.Since)) && (q.Until.IsZero() || r.StartTime.Before(q.Until))
 }
 
@@ -112,6 +150,8 @@ func wanted(q index.Query, r *vitrine.Record) bool {
 func TestBuilds(t *testing.T) {
 	t.Parallel()
 	x, all := filled(t)
+	yes, no := new(bool), new(bool)
+	*yes = true
 	queries := []index.Query{
 		{}, {Limit: 1000}, {Service: []string{"zuul"}}, {Service: []string{"zuul*"}}, {Service: []string{"*"}}, {Service: []string{"none"}},
 		{Job: []string{"job-0*", "job-11"}}, {Job: []string{"*"}}, {Job: []string{"j*b*-*1"}}, {Job: []string{"job"}}, {Job: []string{"JOB-01"}},
@@ -127,6 +167,22 @@ func TestBuilds(t *testing.T) {
 		{Since: all[200].StartTime.Add(time.Nanosecond)}, {Until: all[200].StartTime.Add(time.Nanosecond)}, {Since: now.Add(time.Hour)},
 		{Since: all[150].StartTime, Until: all[200].StartTime}, {Since: all[250].StartTime, Until: all[100].StartTime, Job: []string{"*"}},
 		{Result: []string{"RUNNING"}, Until: all[200].StartTime},
+		{Service: []string{"not:zuul*"}}, {Job: []string{"job-0*", "not:*3"}}, {Pipeline: []string{"not:"}}, {Service: []string{"not:*"}}, {Result: []string{"not:SUCCESS", "not:RUNNING"}},
+		{Result: []string{"not:LOST"}}, {Change: []string{"not:7", "not:8"}}, {Change: []string{"7", "not:7"}}, {Change: []string{"7", "8", "not:8"}, Service: []string{"zuul"}},
+		{UUID: []string{"not:a*", "not:" + all[3].UUID}}, {UUID: []string{"a*", "not:ab*"}}, {UUID: []string{"not:*"}}, {UUID: []string{"*", "a*"}, Job: []string{"job-1*"}},
+		{Buildset: []string{"not:" + all[10].Buildset}}, {Nodeset: []string{"no*"}}, {Nodeset: []string{""}}, {Nodeset: []string{"not:noble", "not:"}},
+		{Text: "JOB-0"}, {Text: "P1"}, {Text: "*"}, {Text: "nothing"}, {Text: "stack/p1", Job: []string{"job-1*"}},
+		{Patchset: []string{"1"}}, {Patchset: []string{"2", "12"}}, {Patchset: []string{""}}, {Patchset: []string{"not:"}}, {Patchset: []string{"not:1", "not:12"}}, {Patchset: []string{"99"}},
+		{Patchset: []string{"0123456789012345678901234567890123456789"}}, {Patchset: []string{"not:0123456789012345678901234567890123456789"}}, {Patchset: []string{"01"}},
+		{Patchset: []string{"1", "not:1"}}, {Patchset: []string{"1"}, Job: []string{"job-0*"}}, {Patchset: []string{"1"}, Change: []string{"6"}}, {Patchset: []string{"1"}, Pipeline: []string{"gate"}, UUID: []string{"not:a*"}},
+		{Ref: []string{"refs/heads/master"}}, {Ref: []string{"refs/heads/master", "refs/heads/stable/1", "refs/heads/none"}}, {Ref: []string{"refs/tags/1.0"}}, {Ref: []string{"refs/tags/1.0", "refs/heads/master"}},
+		{Ref: []string{"not:refs/heads/master"}}, {Ref: []string{"not:refs/tags/1.0"}}, {Ref: []string{"refs/changes/15/15/1"}}, {Ref: []string{"refs/changes/15/15/1", "not:refs/heads/master"}},
+		{Ref: []string{"refs/heads/master", "refs/tags/1.0"}, Change: []string{"6", "7", "20", "21"}}, {Ref: []string{"refs/tags/1.0"}, NewRev: []string{"abcdef0*"}}, {Ref: []string{"refs/heads/*"}},
+		{NewRev: []string{fmt.Sprintf("%040x", 4)}}, {NewRev: []string{"abcdef0*"}}, {NewRev: []string{"abcdef0*", fmt.Sprintf("abcdef%034x", 1), "abcdef00*"}}, {NewRev: []string{"not:abcdef0*"}},
+		{NewRev: []string{"abcdef0*", "not:" + fmt.Sprintf("abcdef%034x", 1)}}, {NewRev: []string{"0000000*", "abcdef0*"}, Buildset: []string{all[10].Buildset}}, {NewRev: []string{"abcdef0*"}, Job: []string{"job-1*"}},
+		{Voting: yes}, {Voting: no}, {Held: yes}, {Held: no}, {Final: no}, {Final: yes, Held: yes}, {Complete: yes}, {Complete: no}, {Complete: yes, Result: []string{"LOST"}}, {Complete: no, Result: []string{"LOST"}},
+		{Complete: no, Result: []string{"RUNNING"}, Voting: yes}, {MinID: all[200].ID()}, {MaxID: all[200].ID()}, {MinID: all[200].ID(), MaxID: all[200].ID()}, {MinID: all[200].ID() + 1, MaxID: all[100].ID() - 1},
+		{MinID: 1}, {MaxID: 1}, {MaxID: -5}, {MinID: math.MaxInt64}, {MinID: math.MinInt64}, {MinID: all[100].ID(), MaxID: all[200].ID()}, {MinID: all[200].ID(), Job: []string{"job-*"}},
 	}
 	random := rand.New(rand.NewPCG(1, 2))
 	pick := func(values ...string) []string {
@@ -150,6 +206,9 @@ func TestBuilds(t *testing.T) {
 		if random.IntN(5) == 0 {
 			q.Since = r.StartTime
 		}
+		if random.IntN(3) == 0 {
+			q.Nodeset, q.Patchset, q.Ref = pick(r.Nodeset, "not:noble"), pick(r.Ref.Patchset, "not:12"), pick(r.Ref.Ref, "not:refs/tags/1.0", "not:refs/heads/master")
+		}
 		queries = append(queries, q)
 	}
 	for _, q := range queries {
@@ -163,6 +222,25 @@ func TestBuilds(t *testing.T) {
 			}
 		}
 		checkPages(t, x, q, want)
+		checkSkips(t, x, q, want)
+	}
+}
+
+// checkSkips goes through the pages of a query by what they skip.
+func checkSkips(t *testing.T, x *index.Index, q index.Query, want []string) {
+	t.Helper()
+	q.Limit = 70
+	for q.Skip = 0; q.Skip < len(want)+q.Limit; q.Skip += q.Limit {
+		page, err := x.Builds(t.Context(), q)
+		var got []string
+		for _, b := range page.Builds {
+			got = append(got, b.UUID)
+		}
+		part := want[min(q.Skip, len(want)):min(q.Skip+q.Limit, len(want))]
+		if err != nil || !slices.Equal(got, part) || len(part) > 0 && (page.Newer == "") != (q.Skip == 0) {
+			t.Errorf("%+v: %d builds, want %d, newer %q, %v", q, len(got), len(part), page.Newer, err)
+			return
+		}
 	}
 }
 
@@ -238,7 +316,7 @@ func checkPages(t *testing.T, x *index.Index, q index.Query, want []string) {
 		}
 		q.After = pages[i].Newer
 		page, err := x.Builds(t.Context(), q)
-		if err != nil || fmt.Sprintf("%+v", page) != fmt.Sprintf("%+v", pages[i-1]) {
+		if err != nil || !reflect.DeepEqual(page, pages[i-1]) {
 			t.Errorf("%+v: going back to page %d gives another: %v", q, i-1, err)
 			return
 		}
@@ -283,6 +361,10 @@ func TestQueryRefusals(t *testing.T) {
 		{Change: []string{"x"}}, {Change: []string{"-1"}}, {Change: []string{"0"}}, {Change: []string{""}}, {Change: []string{"1 OR 1=1"}}, {Change: []string{"99999999999999999999"}},
 		{UUID: []string{""}}, {UUID: []string{"abc"}}, {UUID: []string{"*abc"}}, {UUID: []string{"a*b"}}, {UUID: []string{"a**"}}, {UUID: []string{"A*"}}, {UUID: []string{uuid + "a*"}}, {UUID: []string{"x*"}},
 		{Buildset: []string{"abc"}}, {Buildset: []string{uuid[1:] + "*"}}, {Buildset: []string{"' OR 1=1 --"}},
+		{Skip: -1}, {Skip: index.MaxSkip + 1}, {Skip: 1, Before: "1-" + uuid}, {Text: strings.Repeat("x", 256)}, {Nodeset: make([]string, 101)},
+		{Change: []string{"not:"}}, {Change: []string{"not:x"}}, {Change: []string{"not:not:1"}}, {UUID: []string{"not:"}}, {UUID: []string{"not:abc"}}, {Buildset: []string{"not:abc"}},
+		{NewRev: []string{""}}, {NewRev: []string{"abc*"}}, {NewRev: []string{"not:abc*"}}, {NewRev: []string{"*"}}, {NewRev: []string{"ABCDEF012*"}}, {NewRev: []string{"abcdef*0*"}}, {NewRev: []string{"%_%_%_%*"}},
+		{Ref: []string{strings.Repeat("x", 256)}}, {Patchset: []string{strings.Repeat("x", 256)}},
 		{Before: "1-" + uuid, After: "1-" + uuid}, {Before: "x"}, {Before: "1"}, {Before: "-1-" + uuid}, {Before: "01-" + uuid}, {Before: "+1-" + uuid},
 		{Before: "1-" + strings.ToUpper(uuid)}, {After: "1-" + uuid + "0"}, {After: "99999999999999999999-" + uuid}, {After: strings.Repeat("9", 1<<20)},
 	} {

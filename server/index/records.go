@@ -4,9 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"time"
 
 	"vitrine"
 )
@@ -146,11 +144,4 @@ func (x *Index) readRecords(ctx context.Context, tx *sql.Tx, wanted map[int64]*s
 		}
 	}
 	return rows.Err()
-}
-
-// BuildTimes returns builds that have ended, by their end, the last first. Of q
-// it takes Project, Branch, Pipeline, Ref, Job, Final, Result, Skip and Limit;
-// ended bounds the end, both bounds included, zero being none.
-func (x *Index) BuildTimes(ctx context.Context, q Query, endedSince, endedUntil time.Time) ([]vitrine.Build, error) {
-	return nil, errors.ErrUnsupported
 }

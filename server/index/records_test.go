@@ -118,7 +118,8 @@ func TestNames(t *testing.T) {
 		imported(record(2, of("", "<script>", "'; DROP TABLE builds; --", "", "gate")), 0))
 	setMark(t, x, vitrine.InterruptedKind, record(1))
 	want := index.Names{Services: []string{"a", "b"}, Jobs: []string{"<script>", "a*", "job \u202e"},
-		Projects: []string{"'; DROP TABLE builds; --", "p"}, Branches: []string{wide}, Pipelines: []string{"gate"}}
+		Projects: []string{"'; DROP TABLE builds; --", "p"}, Branches: []string{wide}, Pipelines: []string{"gate"},
+		Nodesets: []string{"debian-trixie", "ubuntu-noble"}}
 	if n := names(); !reflect.DeepEqual(n, want) {
 		t.Errorf("names are %+v, want %+v", n, want)
 	}
