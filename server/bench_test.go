@@ -46,7 +46,11 @@ func TestHistory(t *testing.T) {
 	h, fill := fillHistory(t, dir)
 	s := newSiteOn(t, storage.NewMemory(), nil)
 	s.commitKeyring(historyKeyring(t, s), "services", time.Now().Add(-24*time.Hour))
-	bucket, err := storage.OpenBucket(t.Context(), "file://"+filepath.Join(dir, "bucket"))
+	objects := filepath.Join(dir, "bucket")
+	if err := os.MkdirAll(objects, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	bucket, err := storage.OpenBucket(t.Context(), "file://"+objects)
 	if err != nil {
 		t.Fatal(err)
 	}
