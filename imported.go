@@ -3,6 +3,8 @@ package vitrine
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"io"
 	"net/url"
 )
 
@@ -10,6 +12,7 @@ import (
 const (
 	MaxLinks        = 1000    // links of one build
 	MaxLinkMetadata = 8 << 10 // bytes of one link's metadata, as compact JSON
+	MaxLinkDepth    = 16      // objects and arrays in one another, of one link's metadata
 )
 
 // An Imported says that a record was not published here but read from another
@@ -88,7 +91,31 @@ func validMetadata(m json.RawMessage) string {
 	if b.Len() < 2 || b.Bytes()[0] != '{' {
 		return "is not an object"
 	}
-	return ""
+	// What lies deep is indented far: eight kilobytes could become megabytes.
+	depth := 0
+	for dec := json.NewDecoder(&b); ; {
+		token, err := dec.Token()
+		switch v := token.(type) {
+		case json.Delim:
+			if v == '{' || v == '[' {
+				depth++
+			} else {
+				depth--
+			}
+		case string:
+			if ValidText(v, MaxText) != nil {
+				return "has a text that is too long, or with a control character"
+			}
+		}
+		if depth > MaxLinkDepth {
+			return "lies too deep"
+		}
+		if errors.Is(err, io.EOF) {
+			return ""
+		} else if err != nil {
+			return "is not JSON"
+		}
+	}
 }
 
 // LinkFile is the last part of a link's path, unescaped, which is its file's

@@ -91,20 +91,36 @@ func (b *bar) copied(t storage.CopyTotals) {
 	b.set(t.Copied+t.There, t.Objects, t.CopiedBytes, t.Bytes-t.ThereBytes)
 }
 
-// set draws the bar anew, some times a second. b.mu is held.
+// set draws the bar anew. b.mu is held.
 func (b *bar) set(done, files int, bytes, total int64) {
 	b.done, b.files, b.bytes, b.total = done, files, bytes, total
-	if b.ended || time.Since(b.drawn) < 100*time.Millisecond {
-		return
-	}
-	b.drawn = time.Now()
 	rate := float64(bytes-b.before) / max(time.Since(b.start).Seconds(), 0.001)
 	left := "–"
 	if rate > 0 && total >= bytes {
 		left = time.Duration(float64(total-bytes) / rate * float64(time.Second)).Round(time.Second).String()
 	}
-	line := fmt.Sprintf("%s  %d of %d files  %s of %s  %s/s  %s left", b.what, done, files,
-		sizeWords(bytes), sizeWords(total), sizeWords(int64(rate)), left)
+	b.show(fmt.Sprintf("%s  %d of %d files  %s of %s  %s/s  %s left", b.what, done, files,
+		sizeWords(bytes), sizeWords(total), sizeWords(int64(rate)), left))
+}
+
+// imported shows how far an import is: how many builds were read, and of which
+// time.
+func (b *bar) imported(builds int, at time.Time) {
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	rate := float64(builds) / max(time.Since(b.start).Seconds(), 0.001)
+	b.show(fmt.Sprintf("%s  %s  back to %s  %.0f/s", b.what, count(builds, "build"), at.Format(time.DateOnly), rate))
+}
+
+// show draws a line in the place of the last, some times a second. b.mu is held.
+func (b *bar) show(line string) {
+	if b.ended || time.Since(b.drawn) < 100*time.Millisecond {
+		return
+	}
+	b.drawn = time.Now()
 	if len(line) > b.width-1 {
 		line = line[:b.width-1]
 	}

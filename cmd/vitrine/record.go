@@ -27,6 +27,9 @@ func fetchRecord(ctx context.Context, c *client.Client, uuid string) (*vitrine.R
 	} else if err != nil {
 		return nil, signed, err
 	}
+	if known.IsImported() {
+		return nil, signed, &importedError{known}
+	}
 	switch known.State {
 	case vitrine.Running:
 		return nil, signed, fmt.Errorf("build %s is still running: its artifacts can be read when it has ended", uuid)
@@ -36,6 +39,14 @@ func fetchRecord(ctx context.Context, c *client.Client, uuid string) (*vitrine.R
 		return nil, signed, fmt.Errorf("build %s is lost: its job never said how it ended, and published nothing", uuid)
 	}
 	return fetchSigned(ctx, c, vitrine.RecordKey(known.StartTime, uuid), uuid)
+}
+
+// An importedError says that a build was published elsewhere, and nothing of it
+// lies here.
+type importedError struct{ build vitrine.Build }
+
+func (e *importedError) Error() string {
+	return fmt.Sprintf("build %s was imported from %s: nobody signed it, and its files are links to elsewhere; vitrine show lists them", e.build.UUID, e.build.Imported.Source)
 }
 
 // fetchSigned reads the record at key, of the end or the start of a build, and its

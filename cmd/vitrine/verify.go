@@ -77,6 +77,10 @@ func verify(cmd *cobra.Command, args []string) error {
 		}
 	}
 	record, signed, err := fetchRecord(ctx, c, uuid)
+	var foreign *importedError
+	if errors.As(err, &foreign) {
+		err = fmt.Errorf("%w: %w", errUnverified, err)
+	}
 	if err != nil && !errors.Is(err, errUnverified) {
 		return err
 	}
