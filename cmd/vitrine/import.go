@@ -109,11 +109,13 @@ func importZuul(cmd *cobra.Command, args []string) error {
 	}
 	defer x.Close()
 	verbose, _ := f.GetBool("verbose")
-	bar := newBar("import", 0, 0)
+	var bar *bar
+	if !verbose {
+		bar = newBar("import", 0, 0)
+	}
 	o.progress = bar.imported
 	o.passed = func(what string, err error) {
 		if verbose {
-			bar.end()
 			fmt.Fprintf(os.Stderr, "vitrine: passed over: %s: %v\n", what, err)
 		}
 	}

@@ -83,7 +83,7 @@ type importing struct {
 	row         int       // known builds that came one after the other
 	newestKnown time.Time // start of the newest build that was known
 
-	mu sync.Mutex // of report, while builds are written
+	mu sync.Mutex // held to note what was written
 }
 
 // importBuilds reads another CI's builds into a bucket and its index. What it
@@ -99,6 +99,9 @@ func importBuilds(ctx context.Context, from *zuul.Client, bucket storage.Bucket,
 			Builds: []passedBuild{}, UnknownResults: make(map[string]int)},
 	}
 	err := i.run(ctx, from)
+	if ctx.Err() != nil {
+		err = errors.New("interrupted")
+	}
 	if err != nil {
 		err = fmt.Errorf("import: %w", err)
 	}
@@ -106,7 +109,7 @@ func importBuilds(ctx context.Context, from *zuul.Client, bucket storage.Bucket,
 }
 
 func (i *importing) run(ctx context.Context, from *zuul.Client) error {
-	if i.index.Rebuilt() && !i.dryRun {
+	if i.index.Rebuilt() {
 		// What is in the bucket already is not to be imported again.
 		if _, err := i.index.Sync(ctx, i.bucket, time.Time{}); err != nil {
 			return err
@@ -154,6 +157,7 @@ func (i *importing) page(ctx context.Context, page zuul.Page) (ended string, err
 	}
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(importsAtOnce)
+	var written []translated
 	for _, t := range list {
 		i.read++
 		if known[t.record.UUID] {
@@ -167,9 +171,23 @@ func (i *importing) page(ctx context.Context, page zuul.Page) (ended string, err
 			continue
 		}
 		i.row, ended = 0, ""
-		group.Go(func() error { return i.write(groupCtx, t) })
+		if i.dryRun {
+			written = append(written, t)
+			continue
+		}
+		group.Go(func() error {
+			err := i.write(groupCtx, &t)
+			if err == nil {
+				i.mu.Lock()
+				written = append(written, t)
+				i.mu.Unlock()
+			}
+			return err
+		})
 	}
-	if err := group.Wait(); err != nil {
+	err = group.Wait()
+	// What was written before a failure is still good.
+	if err := errors.Join(err, i.add(context.WithoutCancel(ctx), written)); err != nil {
 		return "", err
 	}
 	if len(list) > 0 {
@@ -200,31 +218,41 @@ func (i *importing) knownOf(ctx context.Context, list []translated) (map[string]
 	return known, nil
 }
 
-// write puts one build into the bucket and the index.
-func (i *importing) write(ctx context.Context, t translated) error {
-	text := t.text
-	if !i.dryRun {
-		key := t.record.Key()
-		opts := storage.CreateOptions{Size: int64(len(text)), SHA256: sha256.Sum256(text), MediaType: "application/json"}
-		err := i.bucket.Create(ctx, key, bytes.NewReader(text), opts)
-		if errors.Is(err, fs.ErrExist) { // an import before broke off here, and the source says something else now
-			text, err = i.stored(ctx, key)
+// write puts one build into the bucket.
+func (i *importing) write(ctx context.Context, t *translated) error {
+	key := t.record.Key()
+	opts := storage.CreateOptions{Size: int64(len(t.text)), SHA256: sha256.Sum256(t.text), MediaType: "application/json"}
+	err := i.bucket.Create(ctx, key, bytes.NewReader(t.text), opts)
+	if errors.Is(err, fs.ErrExist) { // an import before broke off here, and the source says something else now
+		if t.text, err = i.stored(ctx, key); err == nil {
+			if _, err := vitrine.ParseRecord(t.text); err != nil {
+				return fmt.Errorf("%s: %w: remove it, if nobody can mend it", key, err)
+			}
 		}
-		if err != nil {
-			return err
-		}
-		if err := i.index.Add(ctx, index.Entry{Record: text}); err != nil && !errors.Is(err, index.ErrDuplicate) {
+	}
+	return err
+}
+
+// add puts builds that are in the bucket into the index, and counts them.
+func (i *importing) add(ctx context.Context, list []translated) error {
+	var entries []index.Entry
+	for _, t := range list {
+		entries = append(entries, index.Entry{Record: t.text})
+	}
+	if !i.dryRun && len(entries) > 0 {
+		if _, err := i.index.AddAll(ctx, entries); err != nil {
 			return err
 		}
 	}
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.report.Imported++
-	i.report.LinksLeftOut += t.links
-	if start := t.record.StartTime; i.report.Oldest.IsZero() || start.Before(i.report.Oldest) {
-		i.report.Oldest = start
-	}
-	if t.result != "" {
+	for _, t := range list {
+		i.report.Imported++
+		i.report.LinksLeftOut += t.links
+		if start := t.record.StartTime; i.report.Oldest.IsZero() || start.Before(i.report.Oldest) {
+			i.report.Oldest = start
+		}
+		if t.result == "" {
+			continue
+		}
 		if _, there := i.report.UnknownResults[t.result]; !there && len(i.report.UnknownResults) >= maxResults {
 			t.result = otherResults
 		}

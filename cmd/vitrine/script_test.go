@@ -54,6 +54,7 @@ func TestScripts(t *testing.T) {
 			"noplain":  scriptNoPlain,
 			"tamper":   scriptTamper,
 			"fetch":    scriptFetch,
+			"zuul":     scriptZuul,
 			"await":    scriptAwait,
 		},
 	})

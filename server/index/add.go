@@ -28,23 +28,32 @@ var ErrDuplicate = fmt.Errorf("another build of that uuid is in the history: %w"
 // Add puts a record into the index. Of records with one uuid a build.json counts
 // before a started.json, that before an imported.json, then the earlier start,
 // whichever came first, so that an index filled anew says the same. One that does
-// not count is refused with [ErrDuplicate]; the started.json of the build.json that
-// is there, an imported.json of what was published, and what is there already,
-// change nothing.
+// not count is refused with [ErrDuplicate]; what began the build that is there, or
+// is there already, changes nothing.
 // A record that is not acceptable is an error that wraps [vitrine.ErrRecord].
 func (x *Index) Add(ctx context.Context, e Entry) error {
-	r, err := x.parse(e)
-	if err != nil {
-		return fmt.Errorf("add to index: %w", err)
-	}
-	_, duplicates, err := x.addAll(ctx, []arrival{{uuid: r.UUID, day: r.StartTime, parsed: &parsed{r, e}}})
+	duplicates, err := x.AddAll(ctx, []Entry{e})
 	if err == nil && len(duplicates) > 0 {
-		err = fmt.Errorf("build %s: %w", r.UUID, ErrDuplicate)
+		err = fmt.Errorf("add to index: build %s: %w", duplicates[0].UUID, ErrDuplicate)
 	}
-	if err != nil {
-		return fmt.Errorf("add to index: %w", err)
+	return err
+}
+
+// AddAll puts several records into the index at once, all or none. It returns
+// those that Add would refuse with [ErrDuplicate].
+func (x *Index) AddAll(ctx context.Context, list []Entry) (duplicates []*vitrine.Record, err error) {
+	var arrivals []arrival
+	for _, e := range list {
+		r, err := x.parse(e)
+		if err != nil {
+			return nil, fmt.Errorf("add to index: %w", err)
+		}
+		arrivals = append(arrivals, arrival{uuid: r.UUID, day: r.StartTime, parsed: &parsed{r, e}})
 	}
-	return nil
+	if _, duplicates, err = x.addAll(ctx, arrivals); err != nil {
+		return nil, fmt.Errorf("add to index: %w", err)
+	}
+	return duplicates, nil
 }
 
 type parsed struct {
@@ -118,7 +127,7 @@ func (x *Index) add(ctx context.Context, w *writing, p parsed) (changed bool, er
 		return false, err
 	case comes > there:
 		// takes the place
-	case comes < there && (comes == isImported || later == 0): // or it began the build
+	case comes < there && later == 0: // what began the build
 		return false, nil
 	case comes < there, later > 0:
 		return false, ErrDuplicate

@@ -342,6 +342,10 @@ func (s *syncer) addAll(ctx context.Context, stop func()) error {
 			return
 		}
 		for _, r := range duplicates {
+			if r.IsImported() { // of a build that was published: nothing is wrong
+				s.x.broken.add(r.Key())
+				continue
+			}
 			s.passOver(r.Key(), ErrDuplicate)
 		}
 		s.count(records - len(duplicates))
