@@ -28,7 +28,7 @@ func fetchRecord(ctx context.Context, c *client.Client, uuid string) (*vitrine.R
 		return nil, signed, err
 	}
 	if known.IsImported() {
-		return nil, signed, &importedError{known}
+		return nil, signed, &importedError{known.Build}
 	}
 	switch known.State {
 	case vitrine.Running:
