@@ -107,23 +107,22 @@ func (d document) shot(b vitrine.Build, a vitrine.Artifact, seen []Preview) *sho
 	return s
 }
 
-// Summary says in a sentence what is to be seen.
+// Summary says what is to be seen.
 func (g gallery) Summary() string {
 	if len(g.Pairs) == 0 {
 		return "No images"
 	}
-	if n := g.n[""]; n > 0 {
-		return plural(n, "image", "images")
-	}
 	var parts []string
-	for _, w := range []struct{ state, one, many string }{
-		{"changed", "image changed", "images changed"}, {"new", "is new", "are new"}, {"gone", "is gone", "are gone"}, {"same", "is the same", "are the same"},
-	} {
+	for _, w := range []struct{ state, word string }{{"changed", "changed"}, {"new", "new"}, {"gone", "gone"}, {"same", "the same"}} {
 		if n := g.n[w.state]; n > 0 {
-			parts = append(parts, plural(n, w.one, w.many))
+			parts = append(parts, count(n)+" "+w.word)
 		}
 	}
-	return strings.Join(parts, ", ")
+	all := plural(len(g.Pairs), "image", "images")
+	if parts == nil {
+		return all
+	}
+	return all + ": " + strings.Join(parts, ", ")
 }
 
 // IsBeside reports whether the gallery shows the build with the uuid beside its own.

@@ -33,6 +33,7 @@ type report struct {
 // A playView is a play with those of its tasks that are shown.
 type playView struct {
 	Name, Playbook, Phase string
+	Failed                bool // a task of it did
 	Tasks                 []taskView
 }
 
@@ -76,6 +77,7 @@ func reportOf(f shownFile) report {
 			for _, t := range p.Tasks {
 				if room.take(t) {
 					v.Tasks = append(v.Tasks, room.view(t))
+					v.Failed = v.Failed || t.Failed()
 					shown++
 				}
 			}

@@ -374,6 +374,8 @@ func TestSizes(t *testing.T) {
 		"12 services":  OverviewPage{Services: services[:12]},
 		"100 services": OverviewPage{Services: services},
 		"10,000 files": BuildPage{Build: full, History: list},
+		"everything":   bigBuildPage(list),
+		"1,000 builds": BuildsetPage{Builds: thousand(), More: true},
 	} {
 		if n := gz(render(t, testLayout, p)); n > 30_000 {
 			t.Errorf("%s: %d bytes compressed, more than 30,000", name, n)
