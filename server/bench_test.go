@@ -29,8 +29,8 @@ import (
 )
 
 var (
-	benchBuilds = flag.Int("builds", 2000, "`number` of builds in the history that TestHistory asks a server about")
-	benchAsk    = flag.Int("ask", 5, "how `often` it asks each question")
+	benchBuilds = flag.Int("builds", 300, "`number` of builds in the history that TestHistory asks a server about")
+	benchAsk    = flag.Int("ask", 1, "how `often` it asks each question")
 	benchKeep   = flag.String("keep", "", "`folder` to leave the data in, for vitrine serve --data, or to take it from")
 )
 

@@ -379,11 +379,11 @@ func TestQueryRefusals(t *testing.T) {
 
 func FuzzBuilds(f *testing.F) {
 	x, all := filled(f)
-	f.Add("job-*", "SUCCESS", "1", all[1].UUID, "", "", 10)
-	f.Add("' OR 1=1 --", "LOST", "-1", "ab*", "1763777469-"+all[1].UUID, "", 0)
-	f.Add("%_\\*[a]?", "RUNNING", "", "*", "", "0-"+strings.Repeat("f", 32), 1000)
-	f.Add("\x00\xff", "", "9223372036854775807", "0*", "9223372036854775807-"+strings.Repeat("0", 32), "", -1)
-	f.Fuzz(func(t *testing.T, name, result, change, uuid, before, after string, limit int) {
+	f.Add("job-*", "SUCCESS", "1", all[1].UUID, "", "", "1", "", 10)
+	f.Add("' OR 1=1 --", "LOST", "-1", "ab*", "1763777469-"+all[1].UUID, "", "not:2", "refs/heads/master,refs/tags/1.0", 0)
+	f.Add("%_\\*[a]?", "RUNNING", "", "*", "", "0-"+strings.Repeat("f", 32), "not:,x", "not:refs/heads/master,not:x", 1000)
+	f.Add("\x00\xff", "", "9223372036854775807", "0*", "9223372036854775807-"+strings.Repeat("0", 32), "", "abcdef0", "abcdef0*", -1)
+	f.Fuzz(func(t *testing.T, name, result, change, uuid, before, after, patchset, ref string, limit int) {
 		one := func(s string) []string {
 			if s == "" {
 				return nil
@@ -392,7 +392,7 @@ func FuzzBuilds(f *testing.F) {
 		}
 		q := index.Query{
 			Job: one(name), Branch: one(name), Result: one(result), Change: one(change), UUID: one(uuid),
-			Before: before, After: after, Limit: limit,
+			Patchset: one(patchset), Ref: one(ref), NewRev: one(ref), Text: patchset, Before: before, After: after, Limit: limit,
 		}
 		page, err := x.Builds(t.Context(), q)
 		if err != nil {
@@ -492,7 +492,7 @@ func TestReadersBesideWriter(t *testing.T) {
 		var err error
 		for i := range 60 {
 			if err == nil {
-				err = x.Add(t.Context(), entry(t, record(i, func(r *vitrine.Record) { r.JobName = fmt.Sprintf("job-%d", i) })))
+				err = x.Add(t.Context(), entry(t, record(i, func(r *vitrine.Record) { r.JobName, r.Ref.Patchset = fmt.Sprintf("job-%d", i), "7" })))
 			}
 		}
 		done <- err
@@ -502,7 +502,7 @@ func TestReadersBesideWriter(t *testing.T) {
 			var err error
 			for last := 0; last < 60 && err == nil; {
 				var page index.Page
-				page, err = x.Builds(t.Context(), index.Query{Limit: 1000, Job: []string{"job-*"}})
+				page, err = x.Builds(t.Context(), index.Query{Limit: 1000, Job: []string{"job-*"}, Patchset: []string{"7"}})
 				if n := len(page.Builds); err == nil && n < last {
 					err = fmt.Errorf("%d builds after %d", n, last)
 				}
