@@ -27,6 +27,7 @@ func answer(c echo.Context, mediaType string, modified time.Time, body []byte) e
 	h.Set("Content-Type", mediaType)
 	h.Set("Cache-Control", "no-cache")
 	h.Set("ETag", `"`+tag+`"`)
+	c.Request().Header.Del("Range") // of what is compressed on its way, nobody knows which bytes those are
 	http.ServeContent(c.Response(), c.Request(), "", modified, bytes.NewReader(body))
 	return nil
 }

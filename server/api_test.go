@@ -323,6 +323,9 @@ func TestConditional(t *testing.T) {
 			if again.StatusCode != 304 || nothing != "" || again.Header.Get("ETag") != tag {
 				t.Errorf("%s again: %d %q, headers %v", path, again.StatusCode, nothing, again.Header)
 			}
+			if part, same := s.ask("GET", path, "Accept-Encoding", coding, "Range", "bytes=1-2", "If-Range", tag); part.StatusCode != 200 || same != body {
+				t.Errorf("a range of %s: %d %q", path, part.StatusCode, same)
+			}
 			if other, _ := s.ask("GET", path, "Accept-Encoding", coding, "If-None-Match", `"other"`); other.StatusCode != 200 {
 				t.Errorf("%s with another tag: %d", path, other.StatusCode)
 			}
