@@ -14,7 +14,7 @@ import (
 // is about the job, or else the service, that it is narrowed to, or what the
 // parameter label says.
 func (s *Server) badge(c echo.Context) error {
-	q, err := parseFilter(c.QueryParams())
+	_, q, err := parseFilter(c.QueryParams())
 	if err != nil {
 		return err
 	}

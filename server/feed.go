@@ -1,8 +1,6 @@
 package server
 
 import (
-	"net/url"
-
 	"github.com/labstack/echo/v4"
 
 	"vitrine/web"
@@ -23,7 +21,7 @@ func (s *Server) feedJSON(c echo.Context) error {
 }
 
 func (s *Server) feed(c echo.Context, mediaType string, write func(web.Feed) ([]byte, error)) error {
-	q, err := parseFilter(c.QueryParams())
+	filter, q, err := parseFilter(c.QueryParams())
 	if err != nil {
 		return err
 	}
@@ -32,21 +30,10 @@ func (s *Server) feed(c echo.Context, mediaType string, write func(web.Feed) ([]
 	if err != nil {
 		return err
 	}
-	f := web.Feed{Tenant: s.Tenant, PublicURL: s.PublicURL, Filter: filterOf(c.QueryParams()), Builds: list.Builds}
+	f := web.Feed{Tenant: s.Tenant, PublicURL: s.PublicURL, Filter: filter, Builds: list.Builds}
 	body, err := write(f)
 	if err != nil {
 		return err
 	}
 	return crossOrigin(func(c echo.Context) error { return answer(c, mediaType, f.Updated(), body) })(c)
-}
-
-// filterOf are the filters in an address, and nothing else of it.
-func filterOf(query url.Values) url.Values {
-	filter := make(url.Values)
-	for _, name := range web.FilterParams {
-		if values := filled(query[name]); values != nil {
-			filter[name] = values
-		}
-	}
-	return filter
 }

@@ -14,7 +14,7 @@ import (
 // filter, and …/latest/artifacts/PATH, which leads to a file of the newest that
 // has ended: one that runs has none.
 func (s *Server) latest(c echo.Context) error {
-	q, err := parseFilter(c.QueryParams())
+	_, q, err := parseFilter(c.QueryParams())
 	if err != nil {
 		return err
 	}
@@ -27,7 +27,7 @@ func (s *Server) latest(c echo.Context) error {
 // latestSuccess is GET …/latest-success and …/latest-success/artifacts/PATH: the
 // newest one that succeeded.
 func (s *Server) latestSuccess(c echo.Context) error {
-	q, err := parseFilter(c.QueryParams())
+	_, q, err := parseFilter(c.QueryParams())
 	if err != nil {
 		return err
 	}

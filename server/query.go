@@ -56,10 +56,15 @@ func parseQuery(v url.Values) (index.Query, error) {
 	return q, err
 }
 
-// parseFilter is parseQuery for what is not a page of a list: without a cursor
-// and a limit.
-func parseFilter(v url.Values) (index.Query, error) {
-	return parseQuery(filterOf(v))
+// parseFilter is parseQuery for what is not a page of a list, which takes the
+// filters of an address alone. It returns them too.
+func parseFilter(v url.Values) (url.Values, index.Query, error) {
+	filter, err := cleanFilter(v)
+	if err != nil {
+		return nil, index.Query{}, err
+	}
+	q, err := parseQuery(filter)
+	return filter, q, err
 }
 
 // filled drops the empty values that a form sends for untouched fields.
