@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"path"
@@ -23,6 +24,7 @@ import (
 
 	"vitrine"
 	"vitrine/server/index"
+	api "vitrine/server/zuul"
 	"vitrine/storage"
 	"vitrine/zuul"
 )
@@ -538,5 +540,83 @@ func BenchmarkImport(b *testing.B) {
 			b.Fatalf("%+v, %v", report, err)
 		}
 		b.ReportMetric(time.Since(began).Seconds(), "s/again")
+	}
+}
+
+// What was imported, or published, and is shown in Zuul's shape can be imported
+// from there: all that the shape has survives, and so it does the next time.
+func TestImportRoundTrip(t *testing.T) {
+	t.Parallel()
+	first := newPlace(t)
+	if _, err := first.importFrom(t, new(fakeZuul).made(1200, lately, time.Second/2, func(i int, b map[string]any) {
+		// Pages end within a second, and ids are shared.
+		b["uuid"] = fmt.Sprintf("%06x%026x", i%7, i)
+		b["final"], b["held"], b["voting"] = i%5 != 0, i%7 == 0, i%3 != 0
+		b["error_detail"] = fmt.Sprintf("<b>detail</b> %d", i)
+	}), importOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	published := &vitrine.Record{
+		Version: vitrine.RecordVersion, Tenant: "main", Service: "web", UUID: fmt.Sprintf("%032x", 1<<50), JobName: "deploy-web", Result: vitrine.Failure,
+		Buildset: fmt.Sprintf("%032x", 9), StartTime: lately.Add(-time.Hour), EndTime: lately, Keyring: vitrine.Keyring{Commit: strings.Repeat("a", 40)}, Publisher: "bridge",
+		Artifacts: []vitrine.Artifact{
+			{Name: "log", Path: "log.txt.zst.age", Size: 5, SHA256: strings.Repeat("b", 64), Sealed: true, PlainSize: 1},
+			{Name: "shot", Path: "shot.png", Size: 5, SHA256: strings.Repeat("c", 64), MediaType: "image/png", PlainSize: 5},
+		},
+	}
+	text, err := published.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := first.x.Add(t.Context(), index.Entry{Record: text, Signature: []byte("s")}); err != nil {
+		t.Fatal(err)
+	}
+	again := func(from place) place {
+		server := httptest.NewServer(api.Handler(api.Config{
+			Tenant: "main", Index: from.x, Log: slog.New(slog.DiscardHandler), Loaded: func() bool { return true },
+			LogURL: func(uuid string) string { return "https://vitrine.example.org/t/main/logs/" + uuid + "/" },
+		}))
+		defer server.Close()
+		c, err := zuul.NewClient(server.URL, "main")
+		if err != nil {
+			t.Fatal(err)
+		}
+		to := newPlace(t)
+		report, err := importBuilds(t.Context(), c, to.bucket, to.x, importOptions{tenant: "main", progress: func(int, time.Time) {}, passed: func(string, error) {}})
+		if err != nil || report.Imported != 1201 || len(report.Builds) > 0 {
+			t.Fatalf("%+v, %v", report, err)
+		}
+		return to
+	}
+	// The address that it was read from differs, of course.
+	said := func(p place) string {
+		all := p.all(t)
+		for i := range all {
+			all[i].Imported.Source = "https://example.org/"
+		}
+		return asJSON(t, all)
+	}
+	second := again(first)
+	b, _, err := second.x.Build(t.Context(), published.UUID)
+	folder := "https://vitrine.example.org/t/main/logs/" + published.UUID + "/"
+	if err != nil || b.Imported.LogURL != folder || !slices.ContainsFunc(b.Imported.Links, func(l vitrine.Link) bool { return l.URL == folder+"shot.png" }) {
+		t.Errorf("published: %+v, %v", b.Imported, err)
+	}
+	third := again(second)
+	if a, b := said(second), said(third); a != b {
+		t.Errorf("%.2000s\n%.2000s", a, b)
+	}
+	for _, b := range first.all(t) {
+		if b.UUID == published.UUID {
+			continue
+		}
+		a, _, err := second.x.Build(t.Context(), b.UUID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.Imported.Source = b.Imported.Source
+		if asJSON(t, a) != asJSON(t, b) {
+			t.Errorf("%s\n%s", asJSON(t, b), asJSON(t, a))
+		}
 	}
 }
