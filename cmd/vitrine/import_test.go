@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path"
 	"path/filepath"
 	"runtime"
@@ -618,5 +619,40 @@ func TestImportRoundTrip(t *testing.T) {
 		if asJSON(t, a) != asJSON(t, b) {
 			t.Errorf("%s\n%s", asJSON(t, b), asJSON(t, a))
 		}
+	}
+}
+
+// Every command line of docs/import.md works as it stands there.
+func TestImportDocs(t *testing.T) {
+	z := new(fakeZuul).made(20, lately, time.Hour, nil)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.URL.Path = strings.Replace(r.URL.Path, "/tenant/openstack/", "/tenant/t/", 1)
+		z.ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	keys, err := makeDemoKeyring(filepath.Join(t.TempDir(), "demo"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile("../../docs/import.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("VITRINE_TENANT", "")
+	t.Setenv("VITRINE_KEYRING", "")
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	lines := 0
+	for line := range strings.Lines(string(text)) {
+		if !strings.HasPrefix(line, "vitrine import ") {
+			continue
+		}
+		lines++
+		line = strings.NewReplacer("https://zuul.opendev.org", server.URL, "/var/lib/vitrine", t.TempDir(), "/srv/ops/keyring", keys.keyring, "'", "").Replace(line)
+		if code := run(t.Context(), strings.Fields(line)[1:]); code != 0 {
+			t.Errorf("%s: exit code %d", line, code)
+		}
+	}
+	if lines < 5 || z.requests.Load() < int32(lines) {
+		t.Errorf("%d command lines, %d requests", lines, z.requests.Load())
 	}
 }
