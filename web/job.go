@@ -84,7 +84,8 @@ type choice struct{ Text, Path, Current string }
 
 // BranchChoices are the branches to look at, if there are several.
 func (d document) BranchChoices(p JobPage) []choice {
-	if len(p.Branches) < 2 && p.Branch == "" {
+	without := slices.ContainsFunc(p.Builds, func(b vitrine.Build) bool { return b.Ref.Branch == "" })
+	if p.Branch == "" && (len(p.Branches) == 0 || len(p.Branches) == 1 && !without) {
 		return nil
 	}
 	branches := p.Branches

@@ -82,7 +82,7 @@ func (s ServiceHistory) Running() int {
 // services there are: the id that a linked bar holds does not compress.
 const (
 	overviewLinks = 600  // bars with a link
-	overviewBars  = 2400 // bars without
+	overviewBars  = 4000 // bars without
 )
 
 // CardBars is how many builds each of n cards shows.

@@ -357,10 +357,13 @@ func TestSizes(t *testing.T) {
 		list = append(list, b)
 	}
 	var services []ServiceHistory
-	for i := range 100 {
+	for i := range 200 {
 		s := ServiceHistory{Service: testService(), History: slices.Clone(list)}
+		s.Name = fmt.Sprintf("service-%x", i*7919)
 		for j := range s.History {
 			s.History[j].UUID = hash(i*50 + j)
+			s.History[j].StartTime = testNow.Add(-time.Duration(i*7919%5000) * time.Minute)
+			s.History[j].EndTime = s.History[j].StartTime.Add(time.Duration((i+j)*37%400) * time.Second)
 		}
 		services = append(services, s)
 	}
@@ -370,9 +373,10 @@ func TestSizes(t *testing.T) {
 	}
 	for name, p := range map[string]Page{
 		"builds":       BuildsPage{Builds: list},
-		"job":          JobPage{Name: "job", Builds: list},
+		"job":          JobPage{Name: "job", Builds: slices.Concat(list, services[0].History), Days: testDays()},
 		"12 services":  OverviewPage{Services: services[:12]},
-		"100 services": OverviewPage{Services: services},
+		"100 services": OverviewPage{Services: services[:100]},
+		"200 services": OverviewPage{Services: services},
 		"10,000 files": BuildPage{Build: full, History: list},
 		"everything":   bigBuildPage(list),
 		"1,000 builds": BuildsetPage{Builds: thousand(), More: true},
