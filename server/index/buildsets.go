@@ -70,35 +70,21 @@ func (x *Index) BuildsetSum(ctx context.Context, uuid string) (Buildset, error) 
 	return list[0], nil
 }
 
-// setResult is the result of a buildset as a query names it: the state of the row
-// as of now, for time turns open builds into lost ones.
-const setResult = "CASE WHEN open >= ? THEN '" + resultRunning + "' WHEN failed THEN 'FAILURE' ELSE 'SUCCESS' END"
-
-// chooseSets finds the uuids of the buildsets of a page, in order.
+// chooseSets finds the uuids of the buildsets of a page, in order. It reads the runs
+// of one index, each in the order of buildsets, and merges them; that a buildset has
+// rows for several refs is gone with the UNION.
 func (x *Index) chooseSets(ctx context.Context, tx *sql.Tx, c *question) ([][]byte, error) {
-	where, args := c.whole.bounds()
-	if series, all := x.setSeries(c); !all {
-		where += " AND series IN (SELECT value FROM json_each(?))"
-		args = append(args, series)
+	runs, filter := x.setRuns(c)
+	if len(runs) == 0 {
+		return nil, nil
 	}
-	if results, all := c.setResults(); !all {
-		where += " AND " + setResult + " IN (SELECT value FROM json_each(?))"
-		args = append(args, c.cutoff, results)
+	var selects []string
+	var args []any
+	for _, r := range runs {
+		selects = append(selects, "SELECT DISTINCT start, uuid FROM buildsets WHERE true"+r.where+filter.where)
+		args = append(append(args, r.args...), filter.args...)
 	}
-	for _, f := range []struct {
-		column string
-		values []string
-	}{{"patchset", c.Patchset}, {"ref", c.Ref}, {"newrev", c.NewRev}} {
-		if len(f.values) > 0 {
-			where += " AND " + f.column + " IN (SELECT value FROM json_each(?))"
-			args = append(args, toJSON(f.values))
-		}
-	}
-	if len(c.changes) > 0 {
-		where += " AND change > 0"
-	}
-	rows, err := tx.QueryContext(ctx, "SELECT DISTINCT start, uuid FROM buildsets WHERE true"+where+in("change", c.changes)+
-		inBytes("uuid", c.buildsets)+order(false)+" LIMIT ? OFFSET ?", append(args, c.Limit, c.Skip)...)
+	rows, err := tx.QueryContext(ctx, strings.Join(selects, " UNION ")+order(false)+" LIMIT ? OFFSET ?", append(args, c.Limit, c.Skip)...)
 	if err != nil {
 		return nil, err
 	}
@@ -115,32 +101,116 @@ func (x *Index) chooseSets(ctx context.Context, tx *sql.Tx, c *question) ([][]by
 	return list, rows.Err()
 }
 
-// setResults are the results of buildsets that a question is about, as JSON.
-func (c *question) setResults() (list string, all bool) {
-	var wanted []string
-	results := []string{string(vitrine.Success), string(vitrine.Failure), resultRunning}
-	for _, r := range results {
-		if accepts(c.Result, r) && (c.Complete == nil || *c.Complete == (r != resultRunning)) {
-			wanted = append(wanted, r)
-		}
-	}
-	return toJSON(wanted), len(wanted) == len(results)
+// A clause is a part of a WHERE, and its values. A plus before a column keeps
+// SQLite from picking an index for its sake.
+type clause struct {
+	where string
+	args  []any
 }
 
-// setSeries are the series of buildsets that a question is about, as JSON.
-func (x *Index) setSeries(c *question) (list string, all bool) {
-	if len(c.Project)+len(c.Branch)+len(c.Pipeline) == 0 {
-		return "", true
-	}
-	names, series := x.catalog.snapshot()
-	wanted := []int{}
-	for id, s := range series {
-		if id > 0 && names[s.job] == "" && accepts(c.Project, names[s.project]) && accepts(c.Branch, names[s.branch]) &&
-			accepts(c.Pipeline, names[s.pipeline]) {
-			wanted = append(wanted, id)
+func (c *clause) and(where string, args ...any) {
+	c.where += " AND " + where
+	c.args = append(c.args, args...)
+}
+
+// setRuns are the runs of an index to read for a question, and what to leave out of
+// them; no run, if there can be no such buildset.
+func (x *Index) setRuns(c *question) (runs []clause, filter clause) {
+	where, args := c.whole.bounds()
+	filter = clause{where, args}
+	each := func(where string, values ...any) {
+		for _, v := range values {
+			runs = append(runs, clause{" AND " + where, []any{v}})
 		}
 	}
-	return toJSON(wanted), false
+	any := func(column string, values []string) []any {
+		var yes, no []any
+		for _, v := range values {
+			if n, ok := strings.CutPrefix(v, "not:"); ok {
+				no = append(no, n)
+			} else {
+				yes = append(yes, v)
+			}
+		}
+		if len(yes) > 0 {
+			filter.and("+"+column+" IN (SELECT value FROM json_each(?))", toJSON(yes))
+		}
+		if len(no) > 0 {
+			filter.and("+"+column+" NOT IN (SELECT value FROM json_each(?))", toJSON(no))
+		}
+		return slices.DeleteFunc(yes, func(v any) bool { return v == "" }) // of which there is no index
+	}
+	any("patchset", c.Patchset)
+	newRevs, refs := any("newrev", c.NewRev), any("ref", c.Ref)
+	filter.where += in("+change", c.changes)
+	settled, open, all := x.setSeries(c)
+	running, lost := c.wantsResult(resultRunning), c.wantsResult(string(vitrine.Success)) || c.wantsResult(string(vitrine.Failure))
+	switch {
+	case len(settled)+len(open) == 0:
+		return nil, filter
+	case all:
+	case len(open) == 0:
+		filter.and("+series IN (SELECT value FROM json_each(?))", toJSON(settled))
+	default: // what becomes of open ones, time tells: nobody writes it
+		filter.and(`(+series IN (SELECT value FROM json_each(?)) OR +series IN (SELECT value FROM json_each(?)) AND
+			CASE WHEN open >= ? THEN ? WHEN failed THEN ? ELSE ? END)`, toJSON(settled), toJSON(open), c.cutoff,
+			running, c.wantsResult(string(vitrine.Failure)), c.wantsResult(string(vitrine.Success)))
+	}
+	switch {
+	case len(c.buildsets) > 0:
+		for _, b := range c.buildsets {
+			each("uuid = ?", b)
+		}
+	case len(newRevs) > 0 && len(newRevs) == len(c.NewRev):
+		each("newrev <> '' AND newrev = ?", newRevs...)
+	case len(c.changes) > 0:
+		for _, n := range c.changes {
+			each("change > 0 AND change = ?", n)
+		}
+	case len(refs) > 0 && len(refs) == len(c.Ref):
+		each("ref <> '' AND ref = ?", refs...)
+	case running && !lost:
+		each("open > 0 AND open >= ?", c.cutoff)
+	case !all && len(settled)+len(open) <= fewTerms:
+		for _, id := range slices.Concat(settled, open) {
+			each("series = ?", id)
+		}
+	default:
+		runs = []clause{{}}
+	}
+	return runs, filter
+}
+
+// wantsResult reports whether a question is about buildsets with a result, or
+// running ones.
+func (c *question) wantsResult(r string) bool {
+	return accepts(c.Result, r) && (c.Complete == nil || *c.Complete == (r != resultRunning))
+}
+
+// setSeries are the series of buildsets that a question is about: those of settled
+// buildsets, and those of open ones, which may have any result by now.
+func (x *Index) setSeries(c *question) (settled, open []int64, all bool) {
+	names, series := x.catalog.snapshot()
+	all = true
+	running := c.wantsResult(resultRunning)
+	success, failure := c.wantsResult(string(vitrine.Success)), c.wantsResult(string(vitrine.Failure))
+	for i, s := range series {
+		switch {
+		case i == 0 || names[s.job] != "": // that of builds
+		case !accepts(c.Project, names[s.project]) || !accepts(c.Branch, names[s.branch]) || !accepts(c.Pipeline, names[s.pipeline]):
+			all = false
+		case names[s.result] == "":
+			all = all && running && success && failure
+			if running || success || failure {
+				open = append(open, int64(i))
+			}
+		case c.wantsResult(names[s.result]):
+			settled = append(settled, int64(i))
+		default:
+			all = false
+		}
+	}
+	return settled, open, all
 }
 
 // accepts reports whether the values of a field of a query stand for s.

@@ -102,6 +102,8 @@ CREATE TABLE buildsets (
 CREATE INDEX buildsets_by_start  ON buildsets (start, uuid, series);
 CREATE INDEX buildsets_by_series ON buildsets (series, start, uuid);
 CREATE INDEX buildsets_by_change ON buildsets (change, start, uuid, series) WHERE change > 0;
+CREATE INDEX buildsets_by_ref    ON buildsets (ref, start, uuid, series)    WHERE ref <> '';
+CREATE INDEX buildsets_by_newrev ON buildsets (newrev, start, uuid, series) WHERE newrev <> '';
 CREATE INDEX buildsets_open      ON buildsets (open, start, uuid, series) WHERE open > 0;
 
 -- How many builds that have ended began on each day, by service and by job.
