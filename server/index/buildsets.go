@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -70,14 +71,46 @@ func (x *Index) BuildsetSum(ctx context.Context, uuid string) (Buildset, error) 
 	return list[0], nil
 }
 
-// chooseSets finds the uuids of the buildsets of a page, in order. It reads the runs
-// of one index, each in the order of buildsets, and merges them; that a buildset has
-// rows for several refs is gone with the UNION.
+// lastSets is how many buildsets are looked through before those are sorted that
+// have what was asked for.
+const lastSets = 20_000
+
+// chooseSets finds the uuids of the buildsets of a page, in order.
 func (x *Index) chooseSets(ctx context.Context, tx *sql.Tx, c *question) ([][]byte, error) {
-	runs, filter := x.setRuns(c)
-	if len(runs) == 0 {
+	settled, open, all := x.setSeries(c)
+	if len(settled)+len(open) == 0 {
 		return nil, nil
 	}
+	where, args := c.whole.bounds()
+	runs, filter := c.setRuns(settled, open, all)
+	if len(runs) > 0 {
+		return readRuns(ctx, tx, c, runs, filter.with(condition{where, args}))
+	}
+	// The last buildsets fill the page, as a rule.
+	last := c.whole
+	var uuid []byte
+	err := tx.QueryRowContext(ctx, fmt.Sprintf("SELECT start, uuid FROM buildsets WHERE true%s%s LIMIT 1 OFFSET %d", where, order(false), lastSets), args...).
+		Scan(&last.oldest.start, &uuid)
+	if err != nil && err != sql.ErrNoRows {
+		return nil, err
+	}
+	isWhole := all || err == sql.ErrNoRows
+	if !isWhole {
+		last.oldest.uuid = string(uuid)
+		where, args = last.bounds()
+	}
+	list, err := readRuns(ctx, tx, c, []condition{{where, args}}, filter)
+	if err != nil || isWhole || len(list) == c.Limit {
+		return list, err
+	}
+	where, args = c.whole.bounds()
+	return readRuns(ctx, tx, c, []condition{{" AND id IN (SELECT id FROM buildsets WHERE series IN (SELECT value FROM json_each(?)))" + where,
+		slices.Concat([]any{toJSON(slices.Concat(settled, open))}, args)}}, filter)
+}
+
+// readRuns reads runs of an index, each in the order of buildsets, and merges them.
+// That a buildset has rows for several refs is gone with the UNION.
+func readRuns(ctx context.Context, tx *sql.Tx, c *question, runs []condition, filter condition) ([][]byte, error) {
 	var selects []string
 	var args []any
 	for _, r := range runs {
@@ -101,53 +134,39 @@ func (x *Index) chooseSets(ctx context.Context, tx *sql.Tx, c *question) ([][]by
 	return list, rows.Err()
 }
 
-// A clause is a part of a WHERE, and its values. A plus before a column keeps
-// SQLite from picking an index for its sake.
-type clause struct {
-	where string
-	args  []any
-}
-
-func (c *clause) and(where string, args ...any) {
-	c.where += " AND " + where
-	c.args = append(c.args, args...)
-}
-
-// setRuns are the runs of an index to read for a question, and what to leave out of
-// them; no run, if there can be no such buildset.
-func (x *Index) setRuns(c *question) (runs []clause, filter clause) {
-	where, args := c.whole.bounds()
-	filter = clause{where, args}
+// setRuns are the runs of an index to read for a question about some series, and
+// what to leave out of them. No run: there is no index that fits.
+func (c *question) setRuns(settled, open []int64, all bool) (runs []condition, filter condition) {
 	each := func(where string, values ...any) {
 		for _, v := range values {
-			runs = append(runs, clause{" AND " + where, []any{v}})
+			runs = append(runs, condition{" AND " + where, []any{v}})
 		}
 	}
-	any := func(column string, values []string) []any {
-		var yes, no []any
-		for _, v := range values {
-			if n, ok := strings.CutPrefix(v, "not:"); ok {
-				no = append(no, n)
-			} else {
-				yes = append(yes, v)
+	exactly := func(column string, values []string) []any {
+		f := sortOut(values)
+		filter.andIn(column, "", f.yes)
+		filter.andIn(column, " NOT", f.no)
+		var runs []any
+		for _, v := range f.yes {
+			if v == "" { // of which there is no index
+				return nil
 			}
+			runs = append(runs, v)
 		}
-		if len(yes) > 0 {
-			filter.and("+"+column+" IN (SELECT value FROM json_each(?))", toJSON(yes))
-		}
-		if len(no) > 0 {
-			filter.and("+"+column+" NOT IN (SELECT value FROM json_each(?))", toJSON(no))
-		}
-		return slices.DeleteFunc(yes, func(v any) bool { return v == "" }) // of which there is no index
+		return runs
 	}
-	any("patchset", c.Patchset)
-	newRevs, refs := any("newrev", c.NewRev), any("ref", c.Ref)
+	exactly("patchset", c.Patchset)
+	newRevs, refs := exactly("newrev", c.NewRev), exactly("ref", c.Ref)
 	filter.where += in("+change", c.changes)
-	settled, open, all := x.setSeries(c)
+	for _, v := range sortOut(c.Change).no {
+		n, _ := strconv.ParseInt(v, 10, 64) // it was checked
+		filter.and("+change <> ?", n)
+	}
+	for _, v := range sortOut(c.Buildset).no {
+		filter.and("+uuid <> ?", unhex(v))
+	}
 	running, lost := c.wantsResult(resultRunning), c.wantsResult(string(vitrine.Success)) || c.wantsResult(string(vitrine.Failure))
 	switch {
-	case len(settled)+len(open) == 0:
-		return nil, filter
 	case all:
 	case len(open) == 0:
 		filter.and("+series IN (SELECT value FROM json_each(?))", toJSON(settled))
@@ -161,22 +180,20 @@ func (x *Index) setRuns(c *question) (runs []clause, filter clause) {
 		for _, b := range c.buildsets {
 			each("uuid = ?", b)
 		}
-	case len(newRevs) > 0 && len(newRevs) == len(c.NewRev):
+	case len(newRevs) > 0:
 		each("newrev <> '' AND newrev = ?", newRevs...)
 	case len(c.changes) > 0:
 		for _, n := range c.changes {
 			each("change > 0 AND change = ?", n)
 		}
-	case len(refs) > 0 && len(refs) == len(c.Ref):
+	case len(refs) > 0:
 		each("ref <> '' AND ref = ?", refs...)
 	case running && !lost:
-		each("open > 0 AND open >= ?", c.cutoff)
+		each("id IN (SELECT id FROM buildsets WHERE open > 0 AND open >= ?)", c.cutoff)
 	case !all && len(settled)+len(open) <= fewTerms:
 		for _, id := range slices.Concat(settled, open) {
 			each("series = ?", id)
 		}
-	default:
-		runs = []clause{{}}
 	}
 	return runs, filter
 }
@@ -184,20 +201,21 @@ func (x *Index) setRuns(c *question) (runs []clause, filter clause) {
 // wantsResult reports whether a question is about buildsets with a result, or
 // running ones.
 func (c *question) wantsResult(r string) bool {
-	return accepts(c.Result, r) && (c.Complete == nil || *c.Complete == (r != resultRunning))
+	return c.result.wantsExactly(r) && (c.Complete == nil || *c.Complete == (r != resultRunning))
 }
 
 // setSeries are the series of buildsets that a question is about: those of settled
 // buildsets, and those of open ones, which may have any result by now.
 func (x *Index) setSeries(c *question) (settled, open []int64, all bool) {
 	names, series := x.catalog.snapshot()
+	projects, branches, pipelines := sortOut(c.Project), sortOut(c.Branch), sortOut(c.Pipeline)
 	all = true
 	running := c.wantsResult(resultRunning)
 	success, failure := c.wantsResult(string(vitrine.Success)), c.wantsResult(string(vitrine.Failure))
 	for i, s := range series {
 		switch {
 		case i == 0 || names[s.job] != "": // that of builds
-		case !accepts(c.Project, names[s.project]) || !accepts(c.Branch, names[s.branch]) || !accepts(c.Pipeline, names[s.pipeline]):
+		case !projects.wants(names[s.project]) || !branches.wants(names[s.branch]) || !pipelines.wants(names[s.pipeline]):
 			all = false
 		case names[s.result] == "":
 			all = all && running && success && failure
@@ -211,25 +229,6 @@ func (x *Index) setSeries(c *question) (settled, open []int64, all bool) {
 		}
 	}
 	return settled, open, all
-}
-
-// accepts reports whether the values of a field of a query stand for s.
-func accepts(values []string, s string) bool {
-	none := true
-	for _, v := range values {
-		v, not := strings.CutPrefix(v, "not:")
-		if matches(v, s) {
-			if not {
-				return false
-			}
-			return !slices.ContainsFunc(values, func(v string) bool {
-				v, not := strings.CutPrefix(v, "not:")
-				return not && matches(v, s)
-			})
-		}
-		none = none && not
-	}
-	return none
 }
 
 func toJSON(v any) string {

@@ -99,7 +99,7 @@ CREATE TABLE buildsets (
   UNIQUE (uuid, nth)
 ) STRICT;
 
-CREATE INDEX buildsets_by_start  ON buildsets (start, uuid, series);
+CREATE INDEX buildsets_by_start  ON buildsets (start, uuid, series, patchset);
 CREATE INDEX buildsets_by_series ON buildsets (series, start, uuid);
 CREATE INDEX buildsets_by_change ON buildsets (change, start, uuid, series) WHERE change > 0;
 CREATE INDEX buildsets_by_ref    ON buildsets (ref, start, uuid, series)    WHERE ref <> '';

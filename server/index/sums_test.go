@@ -243,7 +243,10 @@ func checkBuildsets(t *testing.T, x *index.Index, sets []index.Buildset) {
 		"running too": {index.Query{Result: []string{"RUNNING", "SUCCESS"}}, func(s index.Buildset) bool { return s.Result != vitrine.Failure }},
 		"complete":    {index.Query{Complete: &yes}, func(s index.Buildset) bool { return s.Result != "" }},
 		"uuids":       {index.Query{Buildset: []string{strings.Repeat("1", 32), strings.Repeat("4", 32)}}, func(s index.Buildset) bool { return s.UUID[0] == '1' || s.UUID[0] == '4' }},
-		"since":       {index.Query{Since: now.Add(-20 * time.Hour)}, func(s index.Buildset) bool { return !s.Start.Before(now.Add(-20 * time.Hour)) }},
+		"not these": {index.Query{Buildset: []string{"not:" + strings.Repeat("1", 32)}, Change: []string{"not:2"}, Patchset: []string{"not:2"}}, func(s index.Buildset) bool {
+			return s.UUID[0] != '1' && ref(func(r vitrine.Ref) bool { return r.Change != 2 && r.Patchset != "2" })(s)
+		}},
+		"since": {index.Query{Since: now.Add(-20 * time.Hour)}, func(s index.Buildset) bool { return !s.Start.Before(now.Add(-20 * time.Hour)) }},
 	} {
 		want := []index.Buildset{}
 		for _, s := range sets {
@@ -261,6 +264,9 @@ func checkBuildsets(t *testing.T, x *index.Index, sets []index.Buildset) {
 		}
 	}
 	for _, s := range sets {
+		if got, err := x.Buildsets(t.Context(), index.Query{MinID: s.ID, MaxID: s.ID}); err != nil || len(got) != 1 || got[0].UUID != s.UUID {
+			t.Errorf("buildsets of id %d: %+v, want %s, %v", s.ID, got, s.UUID, err)
+		}
 		if one, err := x.BuildsetSum(t.Context(), s.UUID); err != nil || !reflect.DeepEqual(one, s) {
 			t.Errorf("buildset\n%+v, want\n%+v, %v", one, s, err)
 		}
