@@ -184,9 +184,12 @@ func (s shownFiles) ids() map[string]string {
 // direction of what follows. It takes what it keeps from room; more says that
 // it left something out.
 func plainLines(s string, room *int) (lines []string, more bool) {
+	if len(s) > 4*maxShownText { // more than can be shown, whatever is taken out
+		s, more = s[:4*maxShownText], true
+	}
 	s = strings.TrimRight(plain(s), "\n")
 	if s == "" {
-		return nil, false
+		return nil, more
 	}
 	for line := range strings.SplitSeq(s, "\n") {
 		if i := strings.LastIndexByte(line, '\r'); i >= 0 {
