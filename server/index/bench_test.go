@@ -94,6 +94,45 @@ func BenchmarkIndex(b *testing.B) {
 			measure(b, func() error { _, err := x.Builds(b.Context(), test.q); return err })
 		})
 	}
+	complete, running := true, false
+	for _, test := range []struct {
+		name string
+		q    index.Query
+	}{
+		{"all", index.Query{}},
+		{"complete", index.Query{Complete: &complete}},
+		{"running", index.Query{Complete: &running}},
+		{"result", index.Query{Result: []string{"FAILURE"}}},
+		{"pipeline", index.Query{Pipeline: []string{"gate"}}},
+		{"project", index.Query{Project: []string{"openstack/project-123"}}},
+		{"project/wildcard", index.Query{Project: []string{"openstack/project-12*"}}},
+		{"change", index.Query{Change: []string{"810000"}}},
+		{"uuid", index.Query{Buildset: []string{middle.Buildset}}},
+		{"skip", index.Query{Skip: *builds / 10}},
+	} {
+		b.Run("Buildsets/"+test.name, func(b *testing.B) {
+			measure(b, func() error { _, err := x.Buildsets(b.Context(), test.q); return err })
+		})
+	}
+	b.Run("Records", func(b *testing.B) {
+		page, err := x.Builds(b.Context(), index.Query{Before: deep})
+		if err != nil {
+			b.Fatal(err)
+		}
+		measure(b, func() error { _, err := x.Records(b.Context(), page.Builds); return err })
+	})
+	b.Run("Names", func(b *testing.B) {
+		measure(b, func() error { _, err := x.Names(b.Context()); return err })
+	})
+	b.Run("Version", func(b *testing.B) {
+		measure(b, func() error { _, err := x.Version(b.Context()); return err })
+	})
+	b.Run("JobDays", func(b *testing.B) {
+		measure(b, func() error {
+			_, err := x.JobDays(b.Context(), "infra-prod-service-07-1", h.End.AddDate(-1, 0, 0), h.End)
+			return err
+		})
+	})
 	b.Run("Build", func(b *testing.B) {
 		measure(b, func() error { _, _, err := x.Build(b.Context(), middle.UUID); return err })
 	})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"vitrine"
@@ -26,9 +27,49 @@ type JobHistory struct {
 	Last []vitrine.Build // its last builds, newest first; at least one
 }
 
+// overview keeps the last answers of Services: a wall asks again and again, and
+// the bars of a hundred services are thousands of rows.
+type overview struct {
+	mu      sync.Mutex
+	version int64 // of the index
+	tick    int64 // what time alone changes, it may do so late by a tick
+	answers map[int][]ServiceHistory
+}
+
+const (
+	tick       = 5 // seconds
+	maxAnswers = 8 // of one version
+)
+
 // Services returns all services that ever had a build, by name, each with its
-// last n builds.
+// last n builds. Callers share what they are told and must not change it.
 func (x *Index) Services(ctx context.Context, n int) ([]ServiceHistory, error) {
+	version, err := x.Version(ctx) // before looking: what comes meanwhile is another's
+	if err != nil {
+		return nil, fmt.Errorf("list services: %w", err)
+	}
+	now, o := time.Now().Unix()/tick, &x.overview
+	o.mu.Lock()
+	if o.version != version || o.tick != now || len(o.answers) >= maxAnswers {
+		o.version, o.tick, o.answers = version, now, make(map[int][]ServiceHistory)
+	}
+	list, ok := o.answers[n]
+	o.mu.Unlock()
+	if ok {
+		return list, nil
+	}
+	if list, err = x.services(ctx, n); err != nil {
+		return nil, fmt.Errorf("list services: %w", err)
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.version == version && o.tick == now {
+		o.answers[n] = list
+	}
+	return list, nil
+}
+
+func (x *Index) services(ctx context.Context, n int) ([]ServiceHistory, error) {
 	var list []ServiceHistory
 	err := x.view(ctx, func(tx *sql.Tx) error {
 		names, all := x.catalog.snapshot()
@@ -54,10 +95,7 @@ func (x *Index) Services(ctx context.Context, n int) ([]ServiceHistory, error) {
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("list services: %w", err)
-	}
-	return list, nil
+	return list, err
 }
 
 // last reads the last n builds of each of several plans.

@@ -57,13 +57,14 @@ type Index struct {
 	lostAfter time.Duration
 	whole     atomic.Bool // see schema.sql
 
-	write   *sql.DB // one connection: SQLite has one writer anyway
-	read    *sql.DB
-	catalog catalog
-	sheets  sheets
-	watch   watch
-	broken  broken
-	big     big
+	write    *sql.DB // one connection: SQLite has one writer anyway
+	read     *sql.DB
+	catalog  catalog
+	sheets   sheets
+	watch    watch
+	overview overview
+	broken   broken
+	big      big
 }
 
 // errUnusable says that a file can't be used as the index and may be replaced.
