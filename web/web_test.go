@@ -371,8 +371,14 @@ func TestSizes(t *testing.T) {
 	for i := range vitrine.MaxArtifacts {
 		full.Artifacts = append(full.Artifacts, vitrine.Artifact{Path: fmt.Sprintf("logs/host%04d/ansible.log.zst.age", i), Sealed: true, Size: int64(i * 7919), Lines: int64(i)})
 	}
+	names := make(map[string][]string)
+	for i := range 60 {
+		for _, param := range []string{"service", "job_name", "project", "branch", "pipeline"} {
+			names[param] = append(names[param], fmt.Sprintf("%s-%x", param, i*7919))
+		}
+	}
 	for name, p := range map[string]Page{
-		"builds":       BuildsPage{Builds: list},
+		"builds":       BuildsPage{Builds: list, Newest: true, First: "1795385445-" + hash(1), Suggest: names},
 		"job":          JobPage{Name: "job", Builds: slices.Concat(list, services[0].History), Days: testDays()},
 		"12 services":  OverviewPage{Services: services[:12]},
 		"100 services": OverviewPage{Services: services[:100]},
