@@ -173,6 +173,11 @@ func TestBuildsPages(t *testing.T) {
 	if !strings.Contains(page, "No build matches all of these filters") || !strings.Contains(page, `<a href="/t/demo/builds?branch=none">without job`) {
 		t.Errorf("no match: %s", page)
 	}
+	// Zuul's own address for a later page.
+	_, _, page = s.visit("GET", "/t/demo/builds?job_name=deploy-web&skip=55&limit=50")
+	if got := rowsOf(t, page); len(got) != 5 || got[0] != all[55] {
+		t.Errorf("skip: %d builds", len(got))
+	}
 }
 
 // A search leads straight to the thing, if there is just one.
@@ -186,32 +191,37 @@ func TestSearchLeads(t *testing.T) {
 	}
 	one := s.history(now, ref(894201, "3", strings.Repeat("9b1f", 10)))
 	s.history(now, ref(894202, "1", strings.Repeat("abcd", 10)))
-	s.history(now, ref(894202, "2", strings.Repeat("abcd", 9)+"0000"))
+	two := s.history(now, ref(894202, "2", strings.Repeat("abcd", 9)+"0000"))
 	s.refresh()
 	build := func(r *vitrine.Record) string { return "/t/demo/build/" + r.UUID }
 	for q, want := range map[string]string{
-		"":                "/t/demo/builds",
-		"894201":          build(one),
-		" 894,201 ":       build(one),
-		"#894201":         build(one),
-		"894201,3":        build(one),
-		"894202":          "/t/demo/builds?change=894202",
-		"894203":          "/t/demo/builds?change=894203",
-		one.UUID:          build(one),
-		one.UUID[:9]:      build(one),
-		one.Buildset:      "/t/demo/buildset/" + one.Buildset,
-		"deploy-web":      "/t/demo/job/deploy-web",
-		"DEPLOY-w":        "/t/demo/job/deploy-web",
-		"web":             "/t/demo/service/web",
-		"mail":            "/t/demo/service/mail",
-		"opendev":         "/t/demo/builds?project=opendev%2Fconfig",
-		"opendev/config":  "/t/demo/builds?project=opendev%2Fconfig",
-		"e":               "/t/demo/builds?text=e",
-		"deploy-*":        "/t/demo/builds?job_name=deploy-%2A",
-		"nothing like it": "/t/demo/builds?text=nothing+like+it",
-		"<b>\u202e":       "/t/demo/builds?text=%3Cb%3E%E2%80%AE",
-		"//evil.example/": "/t/demo/builds?text=%2F%2Fevil.example%2F",
-		"0":               "/t/demo/builds?text=0",
+		"":                         "/t/demo/builds",
+		"894201":                   build(one),
+		" 894,201 ":                build(one),
+		"#894201":                  build(one),
+		"894201,3":                 build(one),
+		"894202":                   "/t/demo/builds?change=894202",
+		"894202/2":                 build(two),
+		"894203":                   "/t/demo/builds?change=894203",
+		"9b1f9b1":                  build(one),
+		strings.Repeat("9B1F", 10): build(one),
+		"abcdabcd":                 "/t/demo/builds?newrev=abcdabcd%2A",
+		one.UUID:                   build(one),
+		one.UUID[:9]:               build(one),
+		one.Buildset:               "/t/demo/buildset/" + one.Buildset,
+		"deploy-web":               "/t/demo/job/deploy-web",
+		"DEPLOY-w":                 "/t/demo/job/deploy-web",
+		"web":                      "/t/demo/service/web",
+		"mail":                     "/t/demo/service/mail",
+		"opendev":                  "/t/demo/builds?project=opendev%2Fconfig",
+		"opendev/config":           "/t/demo/builds?project=opendev%2Fconfig",
+		"e":                        "/t/demo/builds?text=e",
+		"deploy-*":                 "/t/demo/builds?job_name=deploy-%2A",
+		"nothing like it":          "/t/demo/builds?text=nothing+like+it",
+		"<b>\u202e":                "/t/demo/builds?text=%3Cb%3E%E2%80%AE",
+		"//evil.example/":          "/t/demo/builds?text=%2F%2Fevil.example%2F",
+		"deadbeef":                 "/t/demo/builds?text=deadbeef",
+		"0":                        "/t/demo/builds?text=0",
 	} {
 		for _, method := range []string{"GET", "HEAD"} {
 			if status, to, _ := s.visit(method, "/t/demo/search?q="+url.QueryEscape(q)); status != 303 || to != want {
