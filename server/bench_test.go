@@ -43,7 +43,7 @@ func TestHistory(t *testing.T) {
 	if dir == "" {
 		dir = t.TempDir()
 	}
-	h, fill := fillHistory(t, dir)
+	fill := fillHistory(t, dir)
 	s := newSiteOn(t, storage.NewMemory(), nil)
 	s.commitKeyring(historyKeyring(t, s), "services", time.Now().Add(-24*time.Hour))
 	objects := filepath.Join(dir, "bucket")
@@ -70,9 +70,9 @@ func TestHistory(t *testing.T) {
 
 	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	defer out.Flush()
-	fmt.Fprintf(out, "%d builds, %d bytes of index each%s\n", h.Builds, fileSize(t, dir)/int64(h.Builds), fill)
+	fmt.Fprintf(out, "%d builds, %d bytes of index each%s\n", *benchBuilds, fileSize(t, dir)/int64(*benchBuilds), fill)
 	fmt.Fprintln(out, "p50 ms\tp99 ms\tbytes\tgzip\tstatus\t ")
-	for _, path := range historyPaths(h) {
+	for _, path := range historyPaths(t, x, *benchBuilds) {
 		a, err := askOften(t.Context(), web.URL+path, *benchAsk)
 		if err != nil {
 			t.Fatalf("%s: %v", path, err)
@@ -96,25 +96,20 @@ func openHistory(t *testing.T, dir string) *index.Index {
 	return x
 }
 
-// fillHistory makes an index in a folder, if there is none, and says what the
-// history is and how fast that was.
-func fillHistory(t *testing.T, dir string) (indextest.History, string) {
+// fillHistory makes an index in a folder, if there is none, and says how fast that
+// was.
+func fillHistory(t *testing.T, dir string) string {
 	x := openHistory(t, dir)
-	h := indextest.New(*benchBuilds, 2, time.Now())
 	if !x.Rebuilt() {
-		page, err := x.Builds(t.Context(), index.Query{Limit: 1})
-		if err != nil || len(page.Builds) == 0 {
-			t.Fatal("the index that was kept: ", err)
-		}
-		h.End = page.Builds[0].StartTime
-		return h, ""
+		return ""
 	}
+	h := indextest.New(*benchBuilds, 2, time.Now())
 	start := time.Now()
 	if report, err := x.Sync(t.Context(), h, time.Time{}); err != nil || report.Added != h.Builds {
 		t.Fatal(report, err)
 	}
 	took := time.Since(start)
-	return h, fmt.Sprintf(", filled at %.0f a second", float64(h.Builds)/took.Seconds())
+	return fmt.Sprintf(", filled at %.0f a second", float64(h.Builds)/took.Seconds())
 }
 
 func fileSize(t *testing.T, dir string) int64 {
@@ -144,12 +139,17 @@ func historyKeyring(t *testing.T, s *site) map[string]string {
 }
 
 // historyPaths are the pages and the answers to ask for.
-func historyPaths(h indextest.History) []string {
-	middle, last := h.Record(h.Builds/2), h.Record(100)
-	if middle.IsImported() {
-		middle = h.Record(h.Builds/2 + 1)
+func historyPaths(t *testing.T, x *index.Index, n int) []string {
+	at := func(skip int) vitrine.Build {
+		// A change's build that was published.
+		page, err := x.Builds(t.Context(), index.Query{Job: []string{"tox-*"}, Service: []string{"checks"}, Skip: skip, Limit: 1})
+		if err != nil || len(page.Builds) == 0 {
+			t.Fatalf("no build after %d: %v", skip, err)
+		}
+		return page.Builds[0]
 	}
-	cursor := func(r *vitrine.Record) string { return fmt.Sprintf("%d-%s", r.StartTime.Unix(), r.UUID) }
+	middle, last := at(n/4), at(n*48/100)
+	cursor := func(b vitrine.Build) string { return fmt.Sprintf("%d-%s", b.StartTime.Unix(), b.UUID) }
 	var paths []string
 	for _, query := range []string{
 		"", "before=" + cursor(middle), "before=" + cursor(last), "limit=1000",
@@ -168,11 +168,11 @@ func historyPaths(h indextest.History) []string {
 		"/t/opendev/feed.atom", "/t/opendev/feed.json?service=service-07", "/t/opendev/badge.svg?job_name=tox-py310", "/t/opendev/latest?job_name=tox-py310", "/t/opendev/latest-success?job_name=tox-py310",
 		"/logs/opendev/"+middle.UUID+"/")
 	for _, path := range []string{
-		"builds", "builds?limit=1000", fmt.Sprintf("builds?skip=%d", h.Builds/2), fmt.Sprintf("builds?skip=%d&job_name=tox-*&exclude_result=SUCCESS", h.Builds/50), "builds?job_name=infra-prod-*",
+		"builds", "builds?limit=1000", fmt.Sprintf("builds?skip=%d", n/2), fmt.Sprintf("builds?skip=%d&job_name=tox-*&exclude_result=SUCCESS", n/50), "builds?job_name=infra-prod-*",
 		"builds?project=openstack/project-123&result=FAILURE&result=TIMED_OUT", "builds?held=1", "builds?final=false", "builds?complete=false", "builds?patchset=10", "builds?ref=refs/heads/master&result=ABORTED",
-		"builds?newrev=" + middle.Ref.NewRev, fmt.Sprintf("builds?idx_max=%d", middle.ID()), "build/" + middle.UUID,
-		"buildsets", fmt.Sprintf("buildsets?skip=%d", h.Builds/20), "buildsets?project=openstack/project-123", "buildsets?result=FAILURE", "buildset/" + middle.Buildset,
-		"build-times", "build-times?job_name=tox-py310", fmt.Sprintf("build-times?skip=%d", h.Builds/2), "build-times?project=openstack/project-123",
+		"builds?newrev=" + middle.Ref.NewRev, fmt.Sprintf("builds?idx_max=%d", middle.ID), "build/" + middle.UUID,
+		"buildsets", fmt.Sprintf("buildsets?skip=%d", n/20), "buildsets?project=openstack/project-123", "buildsets?result=FAILURE", "buildset/" + middle.Buildset,
+		"build-times", "build-times?job_name=tox-py310", fmt.Sprintf("build-times?skip=%d", n/2), "build-times?project=openstack/project-123",
 		"badge?pipeline=gate", "jobs", "projects", "pipelines", "job/tox-py310", "status", "info",
 	} {
 		paths = append(paths, "/api/tenant/opendev/"+path)
