@@ -1,7 +1,7 @@
 package web
 
 import (
-	"fmt"
+	"strconv"
 	"strings"
 
 	"vitrine"
@@ -108,11 +108,12 @@ func (d document) Cards(list []ServiceHistory) []card {
 			last := d.Row(s.History[0])
 			c.Last = &last
 		}
-		drawn := d.strip(s.History, "", CardBars(len(list)))
 		if len(list)*HistoryLength <= overviewLinks {
-			c.Strip = &drawn
+			linked := d.strip(s.History, "", HistoryLength)
+			c.Strip = &linked
 		} else {
-			c.Sketch = drawn.sketch(CardBars(len(list)))
+			room := CardBars(len(list))
+			c.Sketch = bars(s.History, room).sketch(room)
 		}
 	}
 	return cards
@@ -134,7 +135,7 @@ func (s strip) sketch(room int) *sketch {
 		var path strings.Builder
 		for _, b := range s.Bars {
 			if b.Kind == kind {
-				fmt.Fprintf(&path, "M%d %dh5v%dh-5z", b.X, b.Y, b.H)
+				path.WriteString("M" + strconv.Itoa(b.X) + " " + strconv.Itoa(b.Y) + "h5v" + strconv.Itoa(b.H) + "h-5z")
 			}
 		}
 		if path.Len() > 0 {

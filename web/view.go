@@ -114,6 +114,18 @@ func (d document) Strip(history []vitrine.Build, current string) strip {
 }
 
 func (d document) strip(history []vitrine.Build, current string, length int) strip {
+	s := bars(history, length)
+	for i := range s.Bars {
+		b := history[len(s.Bars)-1-i]
+		v := &s.Bars[i]
+		v.Path, v.Current = d.BuildPath(b.UUID), b.UUID == current
+		v.Title = headline(b, d.Now) + " · " + moment(b.StartTime)
+	}
+	return s
+}
+
+// bars is a strip without links.
+func bars(history []vitrine.Build, length int) strip {
 	history = history[:min(len(history), length)]
 	longest := time.Second
 	succeeded := 0
@@ -128,12 +140,7 @@ func (d document) strip(history []vitrine.Build, current string, length int) str
 		Empty: 7 * (HistoryLength - len(history)),
 	}
 	for i, b := range slices.Backward(history) {
-		r := d.Row(b)
-		v := bar{
-			X: 7 * (HistoryLength - 1 - i), H: 6 + int(20*b.Duration()/longest), Kind: r.Outcome.Kind,
-			Path: r.Path, Current: b.UUID == current,
-			Title: r.Headline() + " · " + moment(b.StartTime),
-		}
+		v := bar{X: 7 * (HistoryLength - 1 - i), H: 6 + int(20*b.Duration()/longest), Kind: outcomeOf(b).Kind}
 		if v.Kind == "none" {
 			v.H = 3
 		}
