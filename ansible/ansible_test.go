@@ -86,7 +86,7 @@ func TestZuulOutput(t *testing.T) {
 func TestNotAnsible(t *testing.T) {
 	for _, text := range []string{
 		"", "7", "null", "[]x", `"plays"`, "[1,2]", `[{"a":1},{"plays":[]}]`, `{"plays":7}`, `{"plays":{"play":[]}}`, "{}", "[]",
-		`{"a":` + strings.Repeat("[", 100_000), `{"a":"` + strings.Repeat("x", MaxBytes),
+		`{"a":` + strings.Repeat("[", 100_000),
 	} {
 		if o, err := Read(strings.NewReader(text)); !errors.Is(err, ErrFormat) {
 			t.Errorf("%.40q: %+v, error %v", text, o, err)
@@ -110,7 +110,7 @@ func TestHostileOutput(t *testing.T) {
 			b.WriteString(",")
 		}
 		fmt.Fprintf(&b, `{"hosts":{"h%d":{"failed":true,"msg":%q,"results":{"failed":true}},"x":7,"y":[],"z":null},"task":{"name":%q}}`,
-			i, strings.Repeat("é", 3000), strings.Repeat("W", 400))
+			i, strings.Repeat("é", 3000/(1+i/50)), strings.Repeat("W", 400))
 	}
 	b.WriteString(`]},{"play":7,"tasks":[]}],"stats":{`)
 	for i := range MaxHosts + 50 {
