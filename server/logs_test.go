@@ -157,8 +157,8 @@ func TestLogFolders(t *testing.T) {
 	s := newLogsSite(t, nil)
 	r := s.publishFiles(logFiles)
 	for path, parts := range map[string][]string{
-		"":           {"ansible.log.zst.age", `href="` + logs(r) + `site/"`, `href="` + logs(r) + `zuul-manifest.json"`, "download-logs.sh"},
-		"site/":      {"index.html", "deep/", `href="` + logs(r) + `"`},
+		"":           {"ansible.log.zst.age", `href="site/"`, `href="zuul-manifest.json"`, "download-logs.sh"},
+		"site/":      {"index.html", "deep/", `href="../"`},
 		"site/deep/": {"doc.PDF"},
 	} {
 		resp, body := s.ask("GET", logs(r)+path)

@@ -65,7 +65,7 @@ func (s *Server) routes() *echo.Echo {
 	// Zuul's API has its own rules for errors and for other origins.
 	zuul := compress(echo.WrapHandler(s.zuulAPI()))
 	e.Any("/api", zuul)
-	for _, path := range []string{"/api/info", "/api/tenants", "/api/tenant/*"} {
+	for _, path := range []string{"/api/info", "/api/tenants", "/api/connections", "/api/components", "/api/tenant/*"} {
 		e.Any(path, zuul)
 	}
 

@@ -1,6 +1,8 @@
 package web
 
 import (
+	"net/url"
+	"path"
 	"strings"
 
 	"vitrine"
@@ -19,10 +21,12 @@ func (LogsPage) template() string { return "logs" }
 func (LogsPage) section() string  { return "builds" }
 func (p LogsPage) title() string  { return "Files of " + isolate(cut(p.Build.JobName)) }
 
-// LogPath is a path below the build's folder.
-func (d document) LogPath(p LogsPage, path string) string {
-	return LogPath(d.Tenant, p.Build.UUID, path)
-}
-
 // Within is a path as it is named in the folder.
-func (p LogsPage) Within(path string) string { return strings.TrimPrefix(path, p.Folder) }
+func (p LogsPage) Within(file string) string { return strings.TrimPrefix(file, p.Folder) }
+
+// Name is a path as the folder's page links to it: relative, as all that reads
+// the index of a web server expects. A colon would make a scheme of what is
+// before it.
+func (p LogsPage) Name(file string) string {
+	return strings.ReplaceAll(url.PathEscape(path.Base(file)), ":", "%3A")
+}

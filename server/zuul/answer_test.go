@@ -15,6 +15,7 @@ import (
 )
 
 func TestMethods(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	for _, path := range []string{"/api", "/api/info", "/api/tenant/opendev/builds", "/api/tenant/other/builds", "/api/tenant/opendev/nothing"} {
 		resp, body := s.do("OPTIONS", path)
@@ -42,6 +43,7 @@ func TestMethods(t *testing.T) {
 }
 
 func TestBadge(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	for query, want := range map[string]string{"": "failing", "?project=opendev/zone": "passing", "?project=*zone&pipeline=periodic": "passing", "?branch=master": "failing"} {
 		resp, body := s.do("GET", "/api/tenant/opendev/badge"+query)
@@ -55,7 +57,8 @@ func TestBadge(t *testing.T) {
 // A limit beyond a page of the index is answered from several, each build once
 // and in order.
 func TestManyBuilds(t *testing.T) {
-	const n = 1203
+	t.Parallel()
+	const n = 1003
 	bucket := storage.NewMemory()
 	for i := range n {
 		put(t, bucket, record(i, func(r *vitrine.Record) { r.Artifacts = r.Artifacts[:1] }))
@@ -97,6 +100,7 @@ func put(t *testing.T, b storage.Bucket, r *vitrine.Record) {
 
 // A build with more artifacts than a list can have at once is whole all the same.
 func TestBigBuilds(t *testing.T) {
+	t.Parallel()
 	const files = 1500
 	var records []*vitrine.Record
 	for i := range 5 {
@@ -128,6 +132,7 @@ func TestBigBuilds(t *testing.T) {
 
 // What goes wrong is not told, and half a list never looks like a whole one.
 func TestFailures(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.index.Close()
 	for name, path := range answers {
@@ -153,6 +158,7 @@ func (w *breakingWriter) Write(b []byte) (int, error) {
 }
 
 func TestBreaksOff(t *testing.T) {
+	t.Parallel()
 	var records []*vitrine.Record
 	for i := range 60 { // more than are completed at once
 		records = append(records, record(i))

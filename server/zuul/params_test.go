@@ -17,6 +17,7 @@ import (
 // TestBuildFilters asks for builds in every way that Zuul's clients may. Build 2
 // succeeded, 3 failed, 4 is a timer's, 6 was imported, 8 runs, 9 was interrupted.
 func TestBuildFilters(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	ids := make(map[int]int64)
 	for _, r := range builds() {
@@ -120,6 +121,7 @@ func TestBuildFilters(t *testing.T) {
 
 // Buildset 101 has builds 2 and 3, 102 has 4, 103 has 6, and 104 has 8 and 9.
 func TestBuildsetFilters(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	for query, want := range map[string][]int{
 		"":                          {104, 103, 102, 101},
@@ -148,6 +150,7 @@ func TestBuildsetFilters(t *testing.T) {
 }
 
 func TestBuildTimes(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	for query, want := range map[string][]int{
 		"":                                       {6, 4, 3, 2},
@@ -176,6 +179,7 @@ func TestBuildTimes(t *testing.T) {
 
 // A build of which no word came is complete, and lost.
 func TestLost(t *testing.T) {
+	t.Parallel()
 	s := serve(t, newIndex(t, filepath.Join(t.TempDir(), "x"), time.Nanosecond, record(8, started), record(9)))
 	_, body := s.do("GET", "/api/tenant/opendev/build/"+id(8))
 	for _, part := range []string{`"result":"LOST"`, `"end_time":null`, `"duration":null`, `"log_url":null`, `"artifacts":[]`, `"error_detail":"no word`} {
@@ -192,6 +196,7 @@ func TestLost(t *testing.T) {
 
 // What can't be asked is refused with a line of text, as is what is not there.
 func TestRefusals(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	many := strings.Repeat("&project=x", 10_001)
 	different := ""
@@ -247,6 +252,7 @@ func TestRefusals(t *testing.T) {
 
 // A megabyte of a query is read, or refused, like any other.
 func TestLongQuery(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	for _, query := range []string{"project=" + strings.Repeat("x", 1_000_000), "project=" + strings.Repeat("*", 1_000_000), strings.Repeat("a&", 500_000)} {
 		w := httptest.NewRecorder()
@@ -281,6 +287,7 @@ func FuzzBuilds(f *testing.F) {
 
 // Names with everything in them come out as they went in.
 func TestHostileNames(t *testing.T) {
+	t.Parallel()
 	for i, name := range []string{`<script>alert(1)</script>`, `"\`, "\u202egnp.exe", strings.Repeat("W", 255), "👩‍👩‍👧‍👦", `a/b?c#d%2e`, "a*b", "not:a", "..", "a//b"} {
 		s := serve(t, newIndex(t, filepath.Join(t.TempDir(), "x"), 0, record(2, func(r *vitrine.Record) {
 			r.JobName, r.Pipeline, r.Ref.Project, r.Ref.Branch, r.Nodeset, r.ErrorDetail, r.EventID = name, name, name, name, name, name, name

@@ -96,9 +96,13 @@ func Handler(c Config) http.Handler {
 		name := "tenant_" + strings.NewReplacer("/{", "_", "}", "", "...", "", "/", "_").Replace(path)
 		paths[name] = "/api/tenant/{tenant}/" + strings.Replace(path, "...", "", 1)
 	}
-	paths["info"], paths["tenants"] = "/api/info", "/api/tenants"
+	for _, name := range []string{"info", "tenants", "connections", "components"} {
+		paths[name] = "/api/" + name
+	}
 	mux.Handle("/api/info", a.answer(a.info))
 	mux.Handle("/api/tenants", a.answer(a.tenants))
+	mux.Handle("/api/connections", a.answer(none))
+	mux.Handle("/api/components", a.answer(func(w http.ResponseWriter, _ *http.Request) error { return writeJSON(w, struct{}{}) }))
 	mux.Handle("/api", a.answer(func(w http.ResponseWriter, _ *http.Request) error { return writeJSON(w, paths) }))
 	mux.Handle("/", a.answer(func(http.ResponseWriter, *http.Request) error {
 		return refuse(http.StatusNotFound, "this history does not answer that part of Zuul's API")

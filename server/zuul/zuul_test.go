@@ -183,7 +183,7 @@ func (s *site) uuids(path string) []int {
 
 // answers are all addresses that have an answer, by the name of their golden file.
 var answers = map[string]string{
-	"root": "/api", "info": "/api/info", "tenants": "/api/tenants", "tenant-info": "/api/tenant/opendev/info",
+	"root": "/api", "connections": "/api/connections", "components": "/api/components", "info": "/api/info", "tenants": "/api/tenants", "tenant-info": "/api/tenant/opendev/info",
 	"builds": "/api/tenant/opendev/builds", "buildsets": "/api/tenant/opendev/buildsets", "build-times": "/api/tenant/opendev/build-times",
 	"build": "/api/tenant/opendev/build/" + id(2), "build-failed": "/api/tenant/opendev/build/" + id(3), "build-bare": "/api/tenant/opendev/build/" + id(4),
 	"build-imported": "/api/tenant/opendev/build/" + id(6), "build-running": "/api/tenant/opendev/build/" + id(8), "build-interrupted": "/api/tenant/opendev/build/" + id(9),
@@ -198,6 +198,7 @@ var answers = map[string]string{
 
 // TestGolden holds every answer, null for null.
 func TestGolden(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	for name, path := range answers {
 		resp, body := s.do("GET", path)
@@ -319,6 +320,7 @@ func checkShape(v, shape any) string {
 
 // TestShapes decodes every answer strictly.
 func TestShapes(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	empty := []any{"nothing"}
 	jobVariant := map[string]any{"name": "string", "description": "string?", "parent": "string?", "branches": []any{"string"}, "tags": []any{"string"},
@@ -335,7 +337,7 @@ func TestShapes(t *testing.T) {
 		"job":    []any{jobVariant}, "projects": []any{project}, "project": with(project, map[string]any{"configs": empty}),
 		"pipelines":     []any{map[string]any{"name": "string", "triggers": []any{map[string]any{"driver": "string"}}}},
 		"tenant-status": map[string]any{"config_error_count": "int"},
-		"status-change": empty, "labels": empty, "nodes": empty, "autohold": empty, "semaphores": empty, "config-errors": empty, "system-events": empty,
+		"connections":   empty, "components": map[string]any{}, "status-change": empty, "labels": empty, "nodes": empty, "autohold": empty, "semaphores": empty, "config-errors": empty, "system-events": empty,
 	}
 	if len(shapes) != len(answers) {
 		t.Errorf("%d shapes for %d answers", len(shapes), len(answers))
