@@ -67,17 +67,6 @@ func parseFilter(v url.Values) (url.Values, index.Query, error) {
 	return filter, q, err
 }
 
-// filled drops the empty values that a form sends for untouched fields.
-func filled(values []string) []string {
-	var out []string
-	for _, v := range values {
-		if v != "" {
-			out = append(out, v)
-		}
-	}
-	return out
-}
-
 // cleanFilter checks the filters of an address and returns them in the one form
 // that links have: without empty values, which forms send for untouched fields,
 // and without any twice.
