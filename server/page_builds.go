@@ -36,7 +36,9 @@ func (s *Server) builds(c echo.Context) error {
 		return err
 	}
 	ctx := c.Request().Context()
-	q.Limit = listed
+	if q.Limit == 0 {
+		q.Limit = listed
+	}
 	list, err := s.Index.Builds(ctx, q)
 	if errors.Is(err, index.ErrQuery) && (q.Before != "" || q.After != "") {
 		return &badParam{err: err} // without its cursor, the list may be a good one

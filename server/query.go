@@ -1,6 +1,7 @@
 package server
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -71,6 +72,7 @@ func parseFilter(v url.Values) (url.Values, index.Query, error) {
 // that links have: without empty values, which forms send for untouched fields,
 // and without any twice.
 func cleanFilter(v url.Values) (url.Values, error) {
+	v = withoutZuulWords(v)
 	f := make(url.Values)
 	total := 0
 	for _, name := range web.FilterParams {
@@ -97,6 +99,26 @@ func cleanFilter(v url.Values) (url.Values, error) {
 		}
 	}
 	return f, nil
+}
+
+// withoutZuulWords says in our words what the addresses of Zuul's pages say in
+// its own: complete builds have a result, and so do those that have another.
+func withoutZuulWords(v url.Values) url.Values {
+	excluded, complete := filled(v["exclude_result"]), v.Get("complete")
+	if len(excluded) == 0 && complete == "" {
+		return v
+	}
+	out := maps.Clone(v)
+	out["result"] = slices.Clone(v["result"])
+	for _, r := range excluded {
+		out.Add("result", web.Not+r)
+	}
+	if complete == "" || strings.EqualFold(complete, "true") {
+		out.Add("result", web.Not+web.ResultRunning)
+	} else {
+		out.Add("result", web.ResultRunning)
+	}
+	return out
 }
 
 // parseValue checks one value and returns it in the form that links have.
