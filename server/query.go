@@ -104,14 +104,16 @@ func cleanFilter(v url.Values) (url.Values, error) {
 // withoutZuulWords says in our words what the addresses of Zuul's pages say in
 // its own: complete builds have a result, and so do those that have another.
 func withoutZuulWords(v url.Values) url.Values {
-	excluded, complete := filled(v["exclude_result"]), v.Get("complete")
-	if len(excluded) == 0 && complete == "" {
+	excluded, complete := strings.Join(v["exclude_result"], ""), v.Get("complete")
+	if excluded == "" && complete == "" {
 		return v
 	}
 	out := maps.Clone(v)
 	out["result"] = slices.Clone(v["result"])
-	for _, r := range excluded {
-		out.Add("result", web.Not+r)
+	for _, r := range v["exclude_result"] {
+		if r != "" {
+			out.Add("result", web.Not+r)
+		}
 	}
 	if complete == "" || strings.EqualFold(complete, "true") {
 		out.Add("result", web.Not+web.ResultRunning)
