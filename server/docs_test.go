@@ -14,9 +14,9 @@ import (
 func TestDocumentedAddresses(t *testing.T) {
 	s := newSite(t)
 	r := s.publish()
-	address := regexp.MustCompile(`(?:\$V|\$T|https://vitrine\.example\.org/t/main)/[^\s")]*`)
+	address := regexp.MustCompile(`(?:\$V|\$T|\$Z|\$L|https://vitrine\.example\.org/t/main)/[^\s")]*`)
 	checked := 0
-	for _, file := range []string{"../docs/api.md", "../docs/feeds.md"} {
+	for _, file := range []string{"../docs/api.md", "../docs/feeds.md", "../docs/zuul.md"} {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -29,7 +29,7 @@ func TestDocumentedAddresses(t *testing.T) {
 				if strings.Contains(path, "/events") {
 					continue // it never ends
 				}
-				path = strings.NewReplacer("$V", "/api/v1/tenant/demo", "$T", "/t/demo", "https://vitrine.example.org/t/main", "/t/demo",
+				path = strings.NewReplacer("$Z", "/api/tenant/demo", "$L", "/logs/demo/"+r.UUID, "$V", "/api/v1/tenant/demo", "$T", "/t/demo", "https://vitrine.example.org/t/main", "/t/demo",
 					`\&`, "&", "UUID", r.UUID, "BUILDSET", r.Buildset).Replace(path)
 				want := 200
 				switch {
@@ -45,7 +45,7 @@ func TestDocumentedAddresses(t *testing.T) {
 			}
 		}
 	}
-	if checked < 18 {
+	if checked < 28 {
 		t.Errorf("%d addresses checked", checked)
 	}
 	if _, body := s.ask("GET", api+"?result=GREEN"); !strings.Contains(body, `"detail":"result \"GREEN\": want one of RUNNING, `+string(vitrine.Results[0])) {
