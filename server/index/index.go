@@ -131,7 +131,7 @@ func open(ctx context.Context, path string, o Options) (*Index, error) {
 	}
 	empty := err != nil || info.Size() == 0
 	x := &Index{tenant: o.Tenant, lostAfter: o.LostAfter}
-	if x.write, err = connect(path, 1, writeCache, "journal_mode(WAL)", "synchronous(NORMAL)"); err != nil {
+	if x.write, err = connect(path, 1, writeCache, "journal_mode(WAL)", "synchronous(NORMAL)", "temp_store(MEMORY)", "wal_autocheckpoint(8000)"); err != nil {
 		return nil, err
 	}
 	if empty {

@@ -18,7 +18,7 @@ import (
 
 const (
 	syncReaders  = 8         // objects read at once
-	batchRecords = 256       // records added in one transaction, at most
+	batchRecords = 1024      // records added in one transaction, at most
 	batchBytes   = 4 << 20   // of records kept for it, about
 	bigRecord    = 256 << 10 // records above this many bytes are parsed one at a time
 	maxProblems  = 100       // that a report lists
