@@ -17,7 +17,7 @@ import (
 	"vitrine/storage"
 )
 
-const silence = 300 * time.Millisecond
+const silence = time.Second
 
 // newServing is a site whose server gives silent builds up soon.
 func newServing(t *testing.T) *site {
