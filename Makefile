@@ -42,4 +42,4 @@ bench: build                 ## against stock tools, as ratios: seal and open, a
 	$(MAKE) bench-history
 
 bench-history:               ## every page and API answer over BUILDS builds; KEEP=DIR leaves their data for vitrine serve
-	go test -count=1 -timeout 2h -run '^TestHistory$$' ./server -args -builds=$(or $(BUILDS),1000000) -ask=100 -keep=$(KEEP)
+	go test -v -count=1 -timeout 2h -run '^TestHistory$$' ./server -args -builds=$(or $(BUILDS),1000000) -ask=100 -keep=$(KEEP)
