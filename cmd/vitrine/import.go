@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,9 +13,16 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"vitrine"
 	"vitrine/keyring"
+	"vitrine/server/index"
+	"vitrine/storage"
 	"vitrine/zuul"
 )
+
+// recordsToJudge are how many records of a bucket are looked at, if all are broken,
+// for one that says whose they are.
+const recordsToJudge = 20
 
 func importCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -103,6 +111,9 @@ func importZuul(cmd *cobra.Command, args []string) error {
 			return ""
 		}
 	}
+	if err := p.checkTenant(ctx); err != nil {
+		return err
+	}
 	bucket, x, err := p.open(ctx)
 	if err != nil {
 		return err
@@ -130,6 +141,50 @@ func importZuul(cmd *cobra.Command, args []string) error {
 	}
 	if err != nil {
 		return fmt.Errorf("%w; the same command with --full goes on from here", err)
+	}
+	return nil
+}
+
+// checkTenant refuses an index or a bucket of another tenant, before the index is
+// replaced and the bucket written to. Of a bucket that may be large it looks at the
+// first records alone.
+func (p places) checkTenant(ctx context.Context) error {
+	tenant, err := index.TenantOf(ctx, p.index)
+	if err != nil {
+		return err
+	}
+	if tenant != "" && tenant != p.tenant {
+		return fmt.Errorf("%s is the index of tenant %q, not of %q: give --tenant %s, or another --data or --index", p.index, tenant, p.tenant, tenant)
+	}
+	bucket, err := storage.OpenSeveral(ctx, p.buckets)
+	if err != nil {
+		return err
+	}
+	looked := 0
+	for o, err := range bucket.List(ctx, vitrine.RecordsPrefix) {
+		if errors.Is(err, storage.ErrIncomplete) {
+			return nil // what is there was looked at
+		} else if err != nil {
+			return err
+		}
+		k, err := vitrine.ParseKey(o.Key)
+		if err != nil || k.Kind != vitrine.RecordKind && k.Kind != vitrine.StartedKind && k.Kind != vitrine.ImportedKind {
+			continue
+		}
+		text, err := readStored(ctx, bucket, o.Key)
+		if err != nil {
+			return err
+		}
+		if r, err := vitrine.ParseRecord(text); err == nil {
+			if r.Tenant != p.tenant {
+				return fmt.Errorf("%s holds builds of tenant %q, not of %q: give --tenant %s, or another --data or --storage",
+					storage.PlaceName(p.buckets[0]), r.Tenant, p.tenant, r.Tenant)
+			}
+			return nil
+		}
+		if looked++; looked == recordsToJudge {
+			return nil
+		}
 	}
 	return nil
 }

@@ -224,7 +224,7 @@ func (i *importing) write(ctx context.Context, t *translated) error {
 	opts := storage.CreateOptions{Size: int64(len(t.text)), SHA256: sha256.Sum256(t.text), MediaType: "application/json"}
 	err := i.bucket.Create(ctx, key, bytes.NewReader(t.text), opts)
 	if errors.Is(err, fs.ErrExist) { // an import before broke off here, and the source says something else now
-		if t.text, err = i.stored(ctx, key); err == nil {
+		if t.text, err = readStored(ctx, i.bucket, key); err == nil {
 			if _, err := vitrine.ParseRecord(t.text); err != nil {
 				return fmt.Errorf("%s: %w: remove it, if nobody can mend it", key, err)
 			}
@@ -261,8 +261,8 @@ func (i *importing) add(ctx context.Context, list []translated) error {
 	return nil
 }
 
-func (i *importing) stored(ctx context.Context, key string) ([]byte, error) {
-	r, err := i.bucket.Open(ctx, key)
+func readStored(ctx context.Context, from storage.Reader, key string) ([]byte, error) {
+	r, err := from.Open(ctx, key)
 	if err != nil {
 		return nil, err
 	}

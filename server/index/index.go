@@ -101,6 +101,33 @@ func Open(ctx context.Context, path string, o Options) (*Index, error) {
 	return x, nil
 }
 
+// TenantOf is the tenant of the index in a file, for whoever must not replace that
+// of another; empty, if there is no index that could be used.
+func TenantOf(ctx context.Context, path string) (string, error) {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && (info.Size() == 0 || !info.Mode().IsRegular()) {
+		return "", nil
+	} else if err != nil {
+		return "", fmt.Errorf("open index: %w", err)
+	}
+	if path, err = filepath.Abs(path); err != nil {
+		return "", fmt.Errorf("open index: %w", err)
+	}
+	db, err := connect(path, 1, 0, "query_only(1)")
+	if err != nil {
+		return "", fmt.Errorf("open index %s: %w", path, err)
+	}
+	defer db.Close()
+	var tenant string
+	err = db.QueryRowContext(ctx, "SELECT name FROM tenant, pragma_application_id WHERE application_id = ?", applicationID).Scan(&tenant)
+	if damaged(err) || errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	} else if err != nil {
+		return "", fmt.Errorf("open index %s: %w", path, err)
+	}
+	return tenant, nil
+}
+
 // errForeign is an errUnusable of a file that may be somebody's.
 var errForeign = fmt.Errorf("%w: not made by vitrine, or damaged", errUnusable)
 
