@@ -163,9 +163,25 @@ type ServiceHistory struct {
 	Builds []Build `json:"builds"`
 }
 
+// A ServiceSummary is a service with its last builds, newest first, in short.
+type ServiceSummary struct {
+	Service
+	Builds []BuildSummary `json:"builds"`
+}
+
+// A BuildSummary is how a build went.
+type BuildSummary struct {
+	UUID      string    `json:"uuid"`
+	JobName   string    `json:"job_name"`
+	State     State     `json:"state"`
+	Result    Result    `json:"result"` // empty until it has ended
+	StartTime time.Time `json:"start_time"`
+	EndTime   time.Time `json:"end_time,omitzero"`
+}
+
 // A ServiceList is all services of the keyring, by name.
 type ServiceList struct {
-	Services []ServiceHistory `json:"services"`
+	Services []ServiceSummary `json:"services"`
 }
 
 // A ServiceDetail is one service with its jobs and its days.

@@ -85,8 +85,8 @@ func (c *Client) Overview(ctx context.Context) (vitrine.Overview, error) {
 	return get[vitrine.Overview](ctx, c, c.url())
 }
 
-// Services returns the keyring's services, by name, with their last builds.
-func (c *Client) Services(ctx context.Context) ([]vitrine.ServiceHistory, error) {
+// Services returns the keyring's services, by name, with their last builds in short.
+func (c *Client) Services(ctx context.Context) ([]vitrine.ServiceSummary, error) {
 	list, err := get[vitrine.ServiceList](ctx, c, c.url("services"))
 	return list.Services, err
 }

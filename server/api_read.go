@@ -83,7 +83,7 @@ func (s *Server) apiServices(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	histories, err := s.Index.Services(c.Request().Context(), web.HistoryLength)
+	histories, err := s.Index.Services(c.Request().Context(), web.CardBars(len(k.Services)))
 	if err != nil {
 		return err
 	}
@@ -91,13 +91,19 @@ func (s *Server) apiServices(c echo.Context) error {
 	for _, h := range histories {
 		last[h.Name] = h.Last
 	}
-	list := vitrine.ServiceList{Services: []vitrine.ServiceHistory{}}
+	list := vitrine.ServiceList{Services: []vitrine.ServiceSummary{}}
 	now := time.Now()
 	for _, name := range sortedKeys(k.Services) {
-		list.Services = append(list.Services, vitrine.ServiceHistory{
+		summary := vitrine.ServiceSummary{
 			Service: apiServiceOf(describeService(k, k.Services[name], now)),
-			Builds:  withLists(last[name]...),
-		})
+			Builds:  make([]vitrine.BuildSummary, len(last[name])),
+		}
+		for i, b := range last[name] {
+			summary.Builds[i] = vitrine.BuildSummary{
+				UUID: b.UUID, JobName: b.JobName, State: b.State, Result: b.Result, StartTime: b.StartTime, EndTime: b.EndTime,
+			}
+		}
+		list.Services = append(list.Services, summary)
 	}
 	return answerJSON(c, list)
 }
@@ -114,7 +120,7 @@ func (s *Server) apiService(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	jobs, err := s.Index.Jobs(ctx, name, web.HistoryLength)
+	jobs, err := s.Index.Jobs(ctx, name, web.JobBars, web.ListedJobs)
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,10 @@ import (
 	"vitrine/web"
 )
 
-const listed = 50 // builds on a page of the list
+const (
+	listed    = 50  // builds on a page of the list
+	maxListed = 200 // whatever its limit says: the API has longer ones
+)
 
 // builds is the list, narrowed and paged by the address.
 func (s *Server) builds(c echo.Context) error {
@@ -39,6 +42,7 @@ func (s *Server) builds(c echo.Context) error {
 	if q.Limit == 0 {
 		q.Limit = listed
 	}
+	q.Limit = min(q.Limit, maxListed)
 	list, err := s.Index.Builds(ctx, q)
 	if errors.Is(err, index.ErrQuery) && (q.Before != "" || q.After != "") {
 		return &badParam{err: err} // without its cursor, the list may be a good one

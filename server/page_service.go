@@ -42,7 +42,7 @@ func (s *Server) service(c echo.Context) error {
 	if k.Services[name] == nil && len(p.Builds) == 0 {
 		return refuse(http.StatusNotFound, "there is no service %q in the keyring or the history", name)
 	}
-	jobs, err := s.Index.Jobs(ctx, name, web.HistoryLength)
+	jobs, err := s.Index.Jobs(ctx, name, web.JobBars, web.ListedJobs)
 	if err != nil {
 		return err
 	}

@@ -13,10 +13,10 @@ import (
 
 // PlottedBuilds is how many builds a job's page plots; those beyond it are not
 // drawn. The first of them are in its list.
-const PlottedBuilds = 100
+const PlottedBuilds = 60
 
 // jobRows is how many builds a job's page lists.
-const jobRows = 20
+const jobRows = 10
 
 // Query parameters of a job's page.
 const (

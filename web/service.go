@@ -3,6 +3,7 @@ package web
 import (
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -50,6 +51,58 @@ type Change struct {
 type JobHistory struct {
 	Name    string
 	History []vitrine.Build
+}
+
+// A service's page shows the last [JobBars] builds of [ListedJobs] of its jobs,
+// and names maxOthers more: each build that it draws has to be read.
+const ListedJobs, JobBars, maxOthers = 16, 16, 60
+
+// A jobLine is a job in the list of a service's page. Last is nil if it has no
+// builds.
+type jobLine struct {
+	Name   string
+	Last   *row
+	Sketch *sketch
+}
+
+// jobLines are the jobs of a page: those that ran last with their history, by name,
+// the names of Others, and how many More there are.
+type jobLines struct {
+	Lines  []jobLine
+	Others []string
+	More   int
+}
+
+// JobLines are the page's jobs.
+func (d document) JobLines(p ServicePage) jobLines {
+	var list jobLines
+	began := func(j JobHistory) (t time.Time) {
+		if len(j.History) > 0 {
+			t = j.History[0].StartTime
+		}
+		return t
+	}
+	shown := slices.Clone(p.Jobs)
+	if len(shown) > ListedJobs {
+		slices.SortStableFunc(shown, func(a, b JobHistory) int { return began(b).Compare(began(a)) })
+		for _, j := range shown[ListedJobs:] {
+			list.Others = append(list.Others, j.Name)
+		}
+		slices.Sort(list.Others)
+		list.More = max(0, len(list.Others)-maxOthers)
+		list.Others = list.Others[:len(list.Others)-list.More]
+		shown = shown[:ListedJobs]
+		slices.SortFunc(shown, func(a, b JobHistory) int { return strings.Compare(a.Name, b.Name) })
+	}
+	for _, j := range shown {
+		l := jobLine{Name: j.Name, Sketch: bars(j.History, JobBars).sketch(JobBars)}
+		if len(j.History) > 0 {
+			last := d.Row(j.History[0])
+			l.Last = &last
+		}
+		list.Lines = append(list.Lines, l)
+	}
+	return list
 }
 
 func (ServicePage) template() string { return "service" }

@@ -147,7 +147,7 @@ func BenchmarkIndex(b *testing.B) {
 		measure(b, func() error { _, err := x.Services(b.Context(), 34); return err })
 	})
 	b.Run("Jobs", func(b *testing.B) {
-		measure(b, func() error { _, err := x.Jobs(b.Context(), "checks", 34); return err })
+		measure(b, func() error { _, err := x.Jobs(b.Context(), "checks", 34, 20); return err })
 	})
 }
 

@@ -151,8 +151,9 @@ func (x *Index) lastDay(ctx context.Context, tx *sql.Tx) (ended, succeeded map[i
 }
 
 // Jobs returns all jobs of which the service ever had a build, by name, each
-// with its last n builds for that service.
-func (x *Index) Jobs(ctx context.Context, service string, n int) ([]JobHistory, error) {
+// with its last n builds for that service. Where there are more than most jobs,
+// only those that ran last have n builds: the others have their last one.
+func (x *Index) Jobs(ctx context.Context, service string, n, most int) ([]JobHistory, error) {
 	var list []JobHistory
 	err := x.view(ctx, func(tx *sql.Tx) error {
 		names, all := x.catalog.snapshot()
@@ -164,11 +165,17 @@ func (x *Index) Jobs(ctx context.Context, service string, n int) ([]JobHistory, 
 			}
 		}
 		ids := byName(jobs, names)
-		last, err := x.last(ctx, tx, ids, n, func(id int64) *plan {
+		planOf := func(id int64) *plan {
 			p := having("job", id)
 			p.wanted, p.open = wanted, make([]bool, len(all))
 			return p
-		})
+		}
+		many := len(ids) > most
+		first := n
+		if many {
+			first = 1
+		}
+		last, err := x.last(ctx, tx, ids, first, planOf)
 		if err != nil {
 			return err
 		}
@@ -176,6 +183,25 @@ func (x *Index) Jobs(ctx context.Context, service string, n int) ([]JobHistory, 
 			if len(last[i]) > 0 {
 				list = append(list, JobHistory{names[id], last[i]})
 			}
+		}
+		if !many {
+			return nil
+		}
+		latest := make([]*JobHistory, len(list))
+		for i := range list {
+			latest[i] = &list[i]
+		}
+		slices.SortStableFunc(latest, func(a, b *JobHistory) int { return b.Last[0].StartTime.Compare(a.Last[0].StartTime) })
+		latest = latest[:min(len(latest), most)]
+		ids = ids[:0]
+		for _, j := range latest {
+			ids = append(ids, x.catalog.number(j.Name))
+		}
+		if last, err = x.last(ctx, tx, ids, n, planOf); err != nil {
+			return err
+		}
+		for i, j := range latest {
+			j.Last = last[i]
 		}
 		return nil
 	})

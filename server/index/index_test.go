@@ -138,7 +138,7 @@ func everything(t testing.TB, x *index.Index) string {
 	services, err := x.Services(ctx, 5)
 	say(services, err)
 	for _, s := range services {
-		jobs, err := x.Jobs(ctx, s.Name, 5)
+		jobs, err := x.Jobs(ctx, s.Name, 5, 100)
 		say(jobs, err)
 	}
 	b, err := json.MarshalIndent(said, "", " ")

@@ -442,7 +442,7 @@ func TestLastBuilds(t *testing.T) {
 		if s.DayEnded != ended || s.DaySucceeded != succeeded || ended == 0 {
 			t.Errorf("%s: %d of %d, want %d of %d", s.Name, s.DaySucceeded, s.DayEnded, succeeded, ended)
 		}
-		jobs, err := x.Jobs(t.Context(), s.Name, 3)
+		jobs, err := x.Jobs(t.Context(), s.Name, 3, 100)
 		if err != nil || len(jobs) < 9 || !slices.IsSortedFunc(jobs, func(a, b index.JobHistory) int { return strings.Compare(a.Name, b.Name) }) {
 			t.Fatalf("%s: %d jobs, %v", s.Name, len(jobs), err)
 		}
@@ -452,8 +452,27 @@ func TestLastBuilds(t *testing.T) {
 				t.Errorf("%s, %s: %q, want %q", s.Name, j.Name, got, want)
 			}
 		}
+		few, err := x.Jobs(t.Context(), s.Name, 3, 2)
+		if err != nil || len(few) != len(jobs) {
+			t.Fatalf("%s: %d jobs, want %d, %v", s.Name, len(few), len(jobs), err)
+		}
+		latest := make(map[string]bool) // the jobs of the last builds
+		for _, r := range all {
+			if r.Service == s.Name && len(latest) < 2 {
+				latest[r.JobName] = true
+			}
+		}
+		for i, j := range few {
+			want := jobs[i].Last
+			if !latest[j.Name] {
+				want = want[:1]
+			}
+			if got := uuids(j.Last); !slices.Equal(got, uuids(want)) {
+				t.Errorf("%s, %s of many jobs: %q, want %q", s.Name, j.Name, got, uuids(want))
+			}
+		}
 	}
-	if jobs, err := x.Jobs(t.Context(), "none", 3); err != nil || len(jobs) > 0 {
+	if jobs, err := x.Jobs(t.Context(), "none", 3, 0); err != nil || len(jobs) > 0 {
 		t.Errorf("jobs of no service: %+v, %v", jobs, err)
 	}
 
