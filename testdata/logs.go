@@ -5,7 +5,7 @@ package testdata
 
 import "embed"
 
-// FS has the folders logs and screenshots.
+// FS has the folders logs, screenshots and report.
 //
-//go:embed logs/*.log logs/*.json logs/build.log.zst screenshots/*.png
+//go:embed logs/*.log logs/*.json logs/build.log.zst screenshots/*.png report/*
 var FS embed.FS

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"filippo.io/age"
@@ -45,9 +46,39 @@ retention: 180d
 	"groups.yaml": "infra-root: [alice]\n",
 }
 
+// A demoCommit is a later change of the keyring.
+type demoCommit struct {
+	ago     time.Duration
+	message string
+	// files by path; KEY stands for a new age recipient, whose identity nobody
+	// keeps, and DAY for a day that has passed.
+	files map[string]string
+}
+
+var demoCommits = []demoCommit{
+	{50 * demoDay, "Dave helps with codesearch for some weeks", map[string]string{
+		"keys/dave.pub": "KEY expires=DAY\n",
+		"services/codesearch.yaml": strings.Replace(demoKeyringFiles["services/codesearch.yaml"],
+			"[alice, bob]", "[alice, bob, dave]", 1),
+	}},
+	{18 * demoDay, "Carol joins infra-root, which reads codesearch too; its report is public", map[string]string{
+		"keys/carol.pub": "KEY\n",
+		"groups.yaml":    "infra-root: [alice, carol]\n",
+		"services/codesearch.yaml": strings.NewReplacer("[alice, bob]", "[bob, dave, infra-root]", "job-output.json]", `job-output.json, "report/*"]`).
+			Replace(demoKeyringFiles["services/codesearch.yaml"]),
+	}},
+}
+
+const (
+	demoDay     = 24 * time.Hour
+	demoBegan   = 70 * demoDay // before now
+	demoExpired = 9 * demoDay
+)
+
 // makeDemoKeyring makes keys and a keyring in a fresh git repository below a
-// directory, or finds the ones that an earlier run made.
-func makeDemoKeyring(dir string) (demoKeys, error) {
+// directory, or finds the ones that an earlier run made. Without later changes it
+// is what the tests use.
+func makeDemoKeyring(dir string, later ...demoCommit) (demoKeys, error) {
 	k := demoKeys{
 		keyring: filepath.Join(dir, "system-config", "keyring"),
 		alice:   filepath.Join(dir, "alice.txt"),
@@ -83,13 +114,11 @@ func makeDemoKeyring(dir string) (demoKeys, error) {
 	for name, text := range demoKeyringFiles {
 		files[name] = text
 	}
-	for name, text := range files {
-		if err := writeNew(filepath.Join(k.keyring, filepath.FromSlash(name)), text, 0o644); err != nil {
+	commits := append([]demoCommit{{demoBegan, "Who reads the logs of codesearch and gitea", files}}, later...)
+	for _, c := range commits {
+		if err := c.commit(k.keyring); err != nil {
 			return k, err
 		}
-	}
-	if err := commitAll(filepath.Dir(k.keyring), "Who reads the logs of codesearch and gitea"); err != nil {
-		return k, err
 	}
 	identity := fmt.Sprintf("# alice, of vitrine's demo\n# public key: %s\n%s\n", alice.Recipient(), alice)
 	return k, errors.Join(
@@ -124,9 +153,25 @@ func newSSHKey(comment string) (private, public string, err error) {
 	return string(pem.EncodeToMemory(block)), string(ssh.MarshalAuthorizedKey(sshPub)), nil
 }
 
-// commitAll makes a directory a git repository and commits all that is in it.
-func commitAll(dir, message string) error {
-	repo, err := git.PlainInit(dir, false)
+// commit writes the files into a keyring, and commits them to the repository that
+// it lies in, which is made if it is not there.
+func (c demoCommit) commit(dir string) error {
+	now := time.Now()
+	for name, text := range c.files {
+		someone, err := age.GenerateX25519Identity()
+		if err != nil {
+			return err
+		}
+		text = strings.NewReplacer("KEY", someone.Recipient().String(), "DAY", now.Add(-demoExpired).Format(time.DateOnly)).Replace(text)
+		if err := writeNew(filepath.Join(dir, filepath.FromSlash(name)), text, 0o644); err != nil {
+			return err
+		}
+	}
+	dir = filepath.Dir(dir)
+	repo, err := git.PlainOpen(dir)
+	if errors.Is(err, git.ErrRepositoryNotExists) {
+		repo, err = git.PlainInit(dir, false)
+	}
 	if err != nil {
 		return fmt.Errorf("git init %s: %w", dir, err)
 	}
@@ -137,9 +182,31 @@ func commitAll(dir, message string) error {
 	if err := tree.AddGlob("."); err != nil {
 		return err
 	}
-	who := &object.Signature{Name: "vitrine demo", Email: "demo@example.org", When: time.Now()}
-	if _, err := tree.Commit(message, &git.CommitOptions{Author: who}); err != nil {
+	who := &object.Signature{Name: "vitrine demo", Email: "demo@example.org", When: now.Add(-c.ago)}
+	if _, err := tree.Commit(c.message, &git.CommitOptions{Author: who}); err != nil {
 		return fmt.Errorf("git commit in %s: %w", dir, err)
 	}
 	return nil
+}
+
+// demoCommitAt is the commit that the demo's keyring was at.
+func demoCommitAt(dir string, t time.Time) (string, error) {
+	repo, err := git.PlainOpen(filepath.Dir(dir))
+	if err != nil {
+		return "", err
+	}
+	log, err := repo.Log(&git.LogOptions{})
+	if err != nil {
+		return "", err
+	}
+	defer log.Close()
+	for {
+		c, err := log.Next()
+		if err != nil {
+			return "", fmt.Errorf("the keyring in %s as it was on %s: %w", dir, t.Format(time.DateOnly), err)
+		}
+		if !c.Committer.When.After(t) {
+			return c.Hash.String(), nil
+		}
+	}
 }

@@ -41,20 +41,13 @@ play() { # FILE COMMAND...
 	"$@" >"$out/$log" 2>&1
 	say "$log: rc $?"
 }
-play base-success.log ansible-playbook base.yaml
-play codesearch-success.log ansible-playbook service-codesearch.yaml
-play gitea-success.log ansible-playbook service-gitea.yaml
-
-# A change gives the service another title: in colour and with the differences,
-# then twice more with nothing left to do.
-more='{"codesearch_version": "1.4.1", "codesearch_title": "OpenDev code search"}'
-play codesearch-colour.log env ANSIBLE_FORCE_COLOR=1 \
-	ansible-playbook --diff -e "$more" service-codesearch.yaml
-play codesearch-verbose.log ansible-playbook -vvv -e "$more" service-codesearch.yaml
-ANSIBLE_STDOUT_CALLBACK=json ANSIBLE_CALLBACKS_ENABLED='' \
-	ansible-playbook -e "$more" service-codesearch.yaml >"$out/codesearch-output.json" 2>/dev/null
-say "codesearch-output.json: rc $?"
-
+json() { # FILE ARGUMENT...
+	log=$1
+	shift
+	ANSIBLE_STDOUT_CALLBACK=json ANSIBLE_CALLBACKS_ENABLED='' \
+		ansible-playbook -e "$@" service-codesearch.yaml >"$out/$log" 2>/dev/null
+	say "$log: rc $?"
+}
 shot() { # FILE URL
 	chromium --headless --no-sandbox --disable-gpu --disable-quic --no-first-run \
 		--disable-background-networking --disable-component-update --disable-sync \
@@ -62,10 +55,24 @@ shot() { # FILE URL
 		--screenshot="$out/$1" "$2" >/dev/null 2>&1
 	say "$1: rc $?"
 }
+play base-success.log ansible-playbook base.yaml
+play codesearch-success.log ansible-playbook service-codesearch.yaml
+play gitea-success.log ansible-playbook service-gitea.yaml
+shot search-before.png 'http://127.0.0.1:6080/?q=re%5C.compile'
+
+# A change gives the service another title: in colour and with the differences,
+# then twice more with nothing left to do.
+more='{"codesearch_version": "1.4.1", "codesearch_title": "OpenDev code search"}'
+play codesearch-colour.log env ANSIBLE_FORCE_COLOR=1 \
+	ansible-playbook --diff -e "$more" service-codesearch.yaml
+play codesearch-verbose.log ansible-playbook -vvv -e "$more" service-codesearch.yaml
+json codesearch-output.json "$more"
+
 shot search.png 'http://127.0.0.1:6080/?q=re%5C.compile'
 shot excludes.png 'http://127.0.0.1:6080/excludes'
 
 # Another change adds a pattern that isn't a regular expression, and gitea's
 # release isn't the one whose sum we have.
 play codesearch-failure.log ansible-playbook -e @broken-exclude.yaml service-codesearch.yaml
+json codesearch-failure-output.json @broken-exclude.yaml
 play gitea-failure.log ansible-playbook -e gitea_version=1.24.7 service-gitea.yaml
