@@ -167,7 +167,7 @@ func (s demoSeries) builds(now time.Time) []demoBuild {
 	var list []demoBuild
 	for i, day := range s.days {
 		back := len(s.days) - i
-		d := demoBuild{s.job, vitrine.Success, 1000 + back, 894300 - 7*int64(back), "1", 0,
+		d := demoBuild{s.job, vitrine.Success, 1000 + back, 894189 - 20*int64(back), "1", 0,
 			s.took + time.Duration(i*i%9)*s.took/40, s.good}
 		d.ago = now.Sub(now.UTC().Truncate(demoDay).Add(s.hour + time.Duration(i*13%7)*time.Minute - time.Duration(back)*demoDay))
 		switch day {
