@@ -79,7 +79,10 @@ func demo(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	defer l.Close()
-	address = "http://" + strings.Replace(l.Addr().String(), "[::]", "localhost", 1)
+	address = "http://" + l.Addr().String()
+	if a, ok := l.Addr().(*net.TCPAddr); ok && a.IP.IsUnspecified() {
+		address = fmt.Sprintf("http://localhost:%d", a.Port)
+	}
 	p, err := placesIn(filepath.Join(dir, "data"), demoTenant, true)
 	if err != nil {
 		return err
