@@ -31,7 +31,7 @@ func TestCompression(t *testing.T) {
 		t.Cleanup(func() { resp.Body.Close() })
 		return resp
 	}
-	for path, part := range map[string]string{"/": "<!doctype html>", "/t/demo/builds": "deploy-web", style: ":root", "/t/demo/build/none": "not in the history",
+	for path, part := range map[string]string{"/": "<!doctype html>", "/t/demo/builds": "deploy-web", style: ":root", "/t/demo/build/none": "There is no build",
 		api + "/" + r.UUID: `"uuid":"` + r.UUID} {
 		resp := ask("GET", path, "gzip, br, zstd")
 		if resp.Header.Get("Content-Encoding") != "gzip" || !strings.Contains(resp.Header.Get("Vary"), "Accept-Encoding") {

@@ -98,6 +98,12 @@ func (s *Server) handleError(err error, c echo.Context) {
 		p := web.ErrorPage{Status: status, Message: detail, RequestID: c.Response().Header().Get(echo.HeaderXRequestID)}
 		if bad := (*badParam)(nil); errors.As(err, &bad) {
 			p.Rest = without(c.QueryParams(), bad.name, bad.value)
+			if bad.name == "result" { // a page has room for all of them
+				p.UnknownResult = bad.value
+			}
+		}
+		if status == http.StatusNotFound && strings.HasSuffix(c.Path(), "/build/:uuid") {
+			p.Build = param(c, "uuid")
 		}
 		if s.page(c, status, p) == nil {
 			return

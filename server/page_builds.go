@@ -74,8 +74,13 @@ func fromForm(v url.Values) bool {
 func (s *Server) settle(v url.Values) (string, error) {
 	for _, name := range v[web.ParamNot] {
 		if values := v[name]; len(values) > 0 && slices.Contains(web.FilterParams, name) && !slices.Contains(web.SingleParams, name) {
-			if last := &values[len(values)-1]; *last != "" && !strings.HasPrefix(*last, web.Not) {
-				*last = web.Not + *last
+			if name != "result" { // of which a form sends several at once
+				values = values[len(values)-1:]
+			}
+			for i, value := range values {
+				if value != "" && !strings.HasPrefix(value, web.Not) {
+					values[i] = web.Not + value
+				}
 			}
 		}
 	}

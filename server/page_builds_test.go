@@ -91,7 +91,7 @@ func TestBuildsErrors(t *testing.T) {
 	s := newSite(t)
 	s.publish()
 	for query, want := range map[string][2]string{
-		"result=GREEN&job_name=a&before=x":            {"one of RUNNING, SUCCESS", `href="/t/demo/builds?job_name=a"`},
+		"result=GREEN&job_name=a&before=x":            {"No result is called \u2068GREEN", `href="/t/demo/builds?job_name=a"`},
 		"change=1&change=2x":                          {"change &#34;2x&#34;: want the number", `href="/t/demo/builds?change=1"`},
 		"at=soon&job_name=a":                          {"at &#34;soon&#34;", `href="/t/demo/builds?job_name=a"`},
 		"job_name=a&before=xx":                        {"xx", `href="/t/demo/builds?job_name=a"`},
@@ -217,6 +217,9 @@ func TestSearchLeads(t *testing.T) {
 		"opendev/config":           "/t/demo/builds?project=opendev%2Fconfig",
 		"e":                        "/t/demo/builds?text=e",
 		"deploy-*":                 "/t/demo/builds?job_name=deploy-%2A",
+		"deplox*":                  "/t/demo/builds?text=deplox", // no job is named so
+		"we*":                      "/t/demo/builds?text=we",
+		"mai*":                     "/t/demo/service/mail",
 		"nothing like it":          "/t/demo/builds?text=nothing+like+it",
 		"<b>\u202e":                "/t/demo/builds?text=%3Cb%3E%E2%80%AE",
 		"//evil.example/":          "/t/demo/builds?text=%2F%2Fevil.example%2F",

@@ -51,7 +51,13 @@ func (s *Server) find(ctx context.Context, q string) (string, error) {
 		}
 	}
 	if strings.Contains(q, "*") {
-		return web.BuildsPath(s.Tenant, url.Values{"job_name": {q}}), nil
+		glob, err := vitrine.ParseGlob(q)
+		if err == nil && slices.ContainsFunc(s.names(ctx).Jobs, glob.Match) {
+			return web.BuildsPath(s.Tenant, url.Values{"job_name": {q}}), nil
+		}
+		if q = strings.Trim(q, "*"); q == "" {
+			return web.BuildsPath(s.Tenant, nil), nil
+		}
 	}
 	return s.findName(ctx, q), nil
 }
@@ -146,19 +152,25 @@ func (s *Server) findName(ctx context.Context, q string) string {
 		{names.Projects, func(n string) string { return web.BuildsPath(s.Tenant, url.Values{"project": {n}}) }},
 	}
 	var partly []string
-	part := strings.ToLower(q)
-	for _, k := range kinds {
+	part, builds := strings.ToLower(q), false // whether q is a part of a job's or project's name
+	for i, k := range kinds {
 		if slices.Contains(k.names, q) {
 			return k.path(q)
 		}
 		for _, n := range k.names {
-			if len(partly) < 2 && strings.Contains(strings.ToLower(n), part) {
-				partly = append(partly, k.path(n))
+			if strings.Contains(strings.ToLower(n), part) {
+				builds = builds || i > 0
+				if len(partly) < 2 {
+					partly = append(partly, k.path(n))
+				}
 			}
 		}
 	}
 	if len(partly) == 1 {
 		return partly[0]
+	}
+	if !builds && slices.ContainsFunc(services, func(n string) bool { return strings.HasPrefix(n, q) }) {
+		return web.BuildsPath(s.Tenant, url.Values{"service": {q + "*"}})
 	}
 	return web.BuildsPath(s.Tenant, url.Values{"text": {q}})
 }

@@ -37,6 +37,17 @@ type chip struct {
 	Path        string
 }
 
+// Has says that a build has what the chip asks for.
+func (c chip) Has() string {
+	switch c.Name {
+	case "search":
+		return "has in its job or project"
+	case "since", "until":
+		return "began " + c.Name
+	}
+	return "has " + c.Name
+}
+
 // Label is the chip as one text.
 func (c chip) Label() string {
 	if c.Not {
@@ -47,7 +58,7 @@ func (c chip) Label() string {
 
 // filterWords are the names of [FilterParams] on a page.
 var filterWords = map[string]string{
-	"job_name": "job", "newrev": "commit", "uuid": "build id", "buildset": "buildset id", "from": "since", "to": "until",
+	"job_name": "job", "text": "search", "newrev": "commit", "uuid": "build id", "buildset": "buildset id", "from": "since", "to": "until",
 }
 
 func filterWord(param string) string { return cmp.Or(filterWords[param], param) }
@@ -110,33 +121,34 @@ type field struct {
 	Value            string // that it has
 	Not              bool   // whether it can exclude
 	Options          []option
+	Results          []option // of which several may be chosen
 	Suggest          []string
 }
 
 type option struct {
 	Value, Text string
 	Chosen      bool
+	Kind        string // of a result: its mark
 }
 
 // rareFilters are behind one button: most people never need them.
 var rareFilters = []string{"patchset", "ref", "newrev", "nodeset", "voting", "held", "final", "uuid", "buildset"}
 
-// Groups are the buttons of the form, those that most people need first.
+// frequentFilters have a button each, those that most people need first.
+var frequentFilters = []string{"job_name", "result", "service", "project", "branch", "change", "pipeline"}
+
+// Groups are the buttons of the form.
 func (d document) Groups(p BuildsPage) []filterGroup {
 	var groups []filterGroup
-	dates, more := filterGroup{Word: "dates"}, filterGroup{Word: "more"}
-	for _, name := range FilterParams {
+	for _, name := range frequentFilters {
 		f := p.field(name)
-		switch {
-		case f.Type == "date":
-			dates.Fields = append(dates.Fields, f)
-		case slices.Contains(rareFilters, name):
-			more.Fields = append(more.Fields, f)
-		default:
-			groups = append(groups, filterGroup{f.Word, []field{f}})
-		}
+		groups = append(groups, filterGroup{f.Word, []field{f}})
 	}
-	return append(groups, dates, more)
+	more := filterGroup{Word: "more"}
+	for _, name := range rareFilters {
+		more.Fields = append(more.Fields, p.field(name))
+	}
+	return append(groups, filterGroup{"dates", []field{p.field("from"), p.field("to")}}, filterGroup{"search", []field{p.field("text")}}, more)
 }
 
 var filterHints = map[string]string{
@@ -156,12 +168,9 @@ func (p BuildsPage) field(name string) field {
 	case "from", "to":
 		f.Type = "date"
 	case "voting", "held", "final":
-		f.Options = []option{{"1", "yes", f.Value == "1"}, {"0", "no", f.Value == "0"}}
+		f.Options = []option{{Value: "1", Text: "yes", Chosen: f.Value == "1"}, {Value: "0", Text: "no", Chosen: f.Value == "0"}}
 	case "result":
-		f.Options = []option{{Value: ResultRunning, Text: resultWord(ResultRunning)}}
-		for _, r := range vitrine.Results {
-			f.Options = append(f.Options, option{Value: string(r), Text: resultWord(string(r))})
-		}
+		f.Results = resultOptions(p.Filter["result"])
 	case "service":
 		for _, s := range f.Suggest {
 			f.Options = append(f.Options, option{Value: s, Text: s})
@@ -171,13 +180,24 @@ func (p BuildsPage) field(name string) field {
 	return f
 }
 
+// resultOptions are all results, those of a filter chosen.
+func resultOptions(chosen []string) []option {
+	list := []option{{ResultRunning, resultWord(ResultRunning), slices.Contains(chosen, ResultRunning), "run"}}
+	for _, r := range vitrine.Results {
+		list = append(list, option{string(r), resultWord(string(r)), slices.Contains(chosen, string(r)), kindOf(r)})
+	}
+	return list
+}
+
 // A pair is a parameter that a form sends again.
 type pair struct{ Name, Value string }
 
 // Held are the filters that the form adds to; those that it sets anew are not
 // among them.
 func (p BuildsPage) Held() []pair {
-	return slices.DeleteFunc(p.All(), func(q pair) bool { return slices.Contains(SingleParams, q.Name) })
+	return slices.DeleteFunc(p.All(), func(q pair) bool {
+		return slices.Contains(SingleParams, q.Name) || q.Name == "result" && !strings.HasPrefix(q.Value, Not)
+	})
 }
 
 // All are all filters.

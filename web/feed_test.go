@@ -33,7 +33,7 @@ func TestSentence(t *testing.T) {
 		"infra-prod-service-codesearch succeeded in 2 min 03 s, for master of opendev/system-config, by a timer":      func(b *vitrine.Build) { b.Ref.Change, b.Pipeline = 0, "periodic" },
 		"infra-prod-service-codesearch succeeded in 2 min 03 s, for opendev/system-config, by a timer":                func(b *vitrine.Build) { b.Ref.Change, b.Ref.Branch, b.Pipeline = 0, "", "periodic" },
 		"infra-prod-service-codesearch succeeded in 2 min 03 s, for no change":                                        func(b *vitrine.Build) { b.Ref, b.Pipeline = vitrine.Ref{}, "" },
-		"\u2068\u202eevil\u2069 succeeded in 2 min 03 s: deployed change 894,201":                                     func(b *vitrine.Build) { b.JobName = "\u202eevil" },
+		"\u2068\ufffdevil\u2069 succeeded in 2 min 03 s: deployed change 894,201":                                     func(b *vitrine.Build) { b.JobName = "\u202eevil" },
 		strings.Repeat("W", 40) + "…" + strings.Repeat("W", 20) + " succeeded in 2 min 03 s: deployed change 894,201": func(b *vitrine.Build) { b.JobName = strings.Repeat("W", 255) },
 	} {
 		b := ok

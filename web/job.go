@@ -125,17 +125,50 @@ func (p JobPage) tally() tally {
 	return t
 }
 
-// Sentence is how the job does, without its stop.
-func (p JobPage) Sentence() string {
+// ended is the newest of builds that has, or nil.
+func ended(builds []vitrine.Build) *vitrine.Build {
+	for i := range builds {
+		if k := outcomeOf(builds[i]).Kind; k != "run" && k != "none" {
+			return &builds[i]
+		}
+	}
+	return nil
+}
+
+// Sentence is how the job does, without its stop: its last end first, then how
+// often it ends well.
+func (d document) Sentence(p JobPage) string {
+	rate := p.rate()
+	last := ended(p.Builds)
+	if last == nil {
+		return rate
+	}
+	at := last.EndTime
+	if at.IsZero() {
+		at = last.StartTime
+	}
+	when := ago(d.Now, at)
+	if when == day(at) {
+		when = "on " + when
+	}
+	return outcomeOf(*last).Word + " " + when + "; " + strings.ToLower(rate[:1]) + rate[1:]
+}
+
+// Succeeded is the last success, if it is not the page's newest build.
+func (p JobPage) Succeeded() *vitrine.Build {
+	if p.LastSuccess == nil || len(p.Builds) > 0 && p.LastSuccess.UUID == p.Builds[0].UUID {
+		return nil
+	}
+	return p.LastSuccess
+}
+
+// rate is how often the job succeeds.
+func (p JobPage) rate() string {
 	t := p.tally()
 	if p.Branch == "" {
 		if days := sum(p.Days); days.Ran() > t.Ran() {
 			t = days
 		}
-	}
-	usually := ""
-	if usual, ok := median(p.Builds); ok {
-		usually = ", usually in " + duration(usual)
 	}
 	switch {
 	case len(p.Builds) == 0:
@@ -144,16 +177,14 @@ func (p JobPage) Sentence() string {
 		return "Never ran to an end"
 	case t.Ran() == 0:
 		return "Runs for the first time"
-	case t.Ran() == 1 && t.OK == 1:
-		return "Ran once and succeeded" + strings.Replace(usually, ", usually", "", 1)
 	case t.Ran() == 1:
-		return "Ran once and did not succeed"
+		return "Its first build"
 	case t.OK == 0:
-		return fmt.Sprintf("Did not succeed in its last %s builds", count(t.Ran()))
+		return fmt.Sprintf("None of its last %s builds succeeded", count(t.Ran()))
 	case t.OK == t.Ran():
-		return "Succeeds every time" + usually
+		return "Succeeds every time"
 	}
-	return "Succeeds " + t.Rate() + " of the time" + usually
+	return "Succeeds " + t.Rate() + " of the time"
 }
 
 func sum(days []Day) tally { return tallySince(days, time.Time{}) }
@@ -169,13 +200,14 @@ func (d document) JobFigures(p JobPage) []figure {
 			list = append(list, figure{name, t.Rate(), "of " + count(t.Ran())})
 		}
 	}
-	last := JobPage{Builds: p.Builds[:min(len(p.Builds), 50)]}.tally()
 	if p.Branch == "" {
-		add("Last 30 days", d.tallyDays(p.Days, 30))
-		add(fmt.Sprintf("Last %d days", PeriodDays), d.tallyDays(p.Days, PeriodDays))
-	}
-	if last.All() > 1 {
-		add(fmt.Sprintf("Last %d builds", last.All()), last)
+		month, quarter := d.tallyDays(p.Days, 30), d.tallyDays(p.Days, PeriodDays)
+		if month.Ran() < quarter.Ran() { // or both say the same
+			add("Succeeded in 30 days", month)
+		}
+		add(fmt.Sprintf("Succeeded in %d days", PeriodDays), quarter)
+	} else if last := p.tally(); last.All() > 1 {
+		add(fmt.Sprintf("Succeeded of the last %d builds", last.All()), last)
 	}
 	if usual, ok := median(p.Builds); ok {
 		list = append(list, figure{"Usually takes", duration(usual), ""})
@@ -209,26 +241,31 @@ func (p JobPage) Last() []vitrine.Build { return p.Builds[:min(len(p.Builds), jo
 type sharing struct {
 	Badge, Latest, LatestSuccess, Atom, JSON string // paths
 	Markdown, HTML                           string // to embed the badge
+	Alt                                      string // of the badge
 }
+
+// markdown escapes HTML for Markdown, where a name may be anything.
+var markdown = strings.NewReplacer(`\`, `\\`, "[", `\[`, "]", `\]`, "`", "\\`", "*", `\*`, "_", `\_`, "\n", " ")
 
 // ShareJob is how to share a job's builds.
 func (d document) ShareJob(p JobPage) sharing {
-	return d.share(p.filter(), jobView(d.Tenant, p.Name, p.Branch, false))
+	return d.share(p.Name, p.filter(), jobView(d.Tenant, p.Name, p.Branch, false))
 }
 
 // ShareService is how to share a service's builds.
 func (d document) ShareService(name string) sharing {
-	return d.share(url.Values{"service": {name}}, d.ServicePath(name))
+	return d.share(name, url.Values{"service": {name}}, d.ServicePath(name))
 }
 
-func (d document) share(filter url.Values, page string) sharing {
+func (d document) share(name string, filter url.Values, page string) sharing {
 	s := sharing{
 		Badge: BadgePath(d.Tenant, filter), Latest: LatestPath(d.Tenant, filter), LatestSuccess: LatestSuccessPath(d.Tenant, filter),
 		Atom: FeedPath(d.Tenant, "atom", filter), JSON: FeedPath(d.Tenant, "json", filter),
 	}
 	badge, page := d.PublicURL+s.Badge, d.PublicURL+page
+	s.Alt = "last build of " + cut(name)
 	// Paths are escaped, so that neither can end early in Markdown.
-	s.Markdown = fmt.Sprintf("[![last build](%s)](%s)", badge, page)
-	s.HTML = fmt.Sprintf(`<a href="%s"><img src="%s" alt="last build"></a>`, html.EscapeString(page), html.EscapeString(badge))
+	s.Markdown = fmt.Sprintf("[![%s](%s)](%s)", markdown.Replace(html.EscapeString(s.Alt)), badge, page)
+	s.HTML = fmt.Sprintf(`<a href="%s"><img src="%s" alt="%s"></a>`, html.EscapeString(page), html.EscapeString(badge), html.EscapeString(s.Alt))
 	return s
 }

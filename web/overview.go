@@ -38,17 +38,32 @@ const maxTroubled = 8
 func (p OverviewPage) Troubled() []ServiceHistory {
 	var list []ServiceHistory
 	for _, s := range p.Services {
-		for _, b := range s.History {
-			kind := outcomeOf(b).Kind
-			if kind == "bad" || kind == "lost" {
-				list = append(list, s)
-			}
-			if kind != "run" && kind != "none" {
-				break
-			}
+		if s.worry() != "" {
+			list = append(list, s)
 		}
 	}
 	return list
+}
+
+// worry is the kind of outcome of the service's last build that has ended, if it
+// did not succeed.
+func (s ServiceHistory) worry() string {
+	if b := ended(s.History); b != nil {
+		if kind := outcomeOf(*b).Kind; kind != "ok" {
+			return kind
+		}
+	}
+	return ""
+}
+
+// TroubledKind is the worst of services in trouble.
+func (OverviewPage) TroubledKind(list []ServiceHistory) string {
+	for _, s := range list {
+		if s.worry() == "bad" {
+			return "bad"
+		}
+	}
+	return "lost"
 }
 
 // Named are those of the troubled that the page names, and Unnamed how many more
@@ -93,6 +108,8 @@ func CardBars(n int) int { return min(HistoryLength, max(8, overviewBars/max(n, 
 type card struct {
 	ServiceHistory
 	Path   string
+	Worry  string // the kind of the last outcome, if it is a bad one
+	Now    *row   // the build that runs after that, while one does
 	Last   *row
 	Strip  *strip
 	Sketch *sketch
@@ -106,7 +123,11 @@ func (d document) Cards(list []ServiceHistory) []card {
 		c.ServiceHistory, c.Path = s, d.ServicePath(s.Name)
 		if len(s.History) > 0 {
 			last := d.Row(s.History[0])
-			c.Last = &last
+			c.Last, c.Worry = &last, s.worry()
+			if c.Worry != "" && last.Outcome.Kind == "run" {
+				was := d.Row(*ended(s.History))
+				c.Now, c.Last = &last, &was
+			}
 		}
 		if len(list)*HistoryLength <= overviewLinks {
 			linked := d.strip(s.History, "", HistoryLength)

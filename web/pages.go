@@ -74,6 +74,10 @@ type ErrorPage struct {
 	// Rest is the query of the same list without the value that was wrong, if
 	// that is what was.
 	Rest url.Values
+	// UnknownResult is the result that was asked for, if there is no such one.
+	UnknownResult string
+	// Build is the id of the build that was asked for, if there is none.
+	Build string
 	// RequestID finds the error in the server's log; shown with a 5xx.
 	RequestID string
 }
@@ -88,6 +92,12 @@ func (p ErrorPage) title() string  { return p.Heading() }
 
 // Heading is the status in words.
 func (p ErrorPage) Heading() string {
+	switch {
+	case p.UnknownResult != "":
+		return "No result is called " + isolate(cut(p.UnknownResult))
+	case p.Build != "":
+		return "There is no build " + isolate(cut(p.Build))
+	}
 	switch p.Status {
 	case http.StatusBadRequest:
 		return "That can't be asked"
@@ -107,6 +117,10 @@ func (p ErrorPage) Heading() string {
 // Advice is what to do about it.
 func (p ErrorPage) Advice() string {
 	switch {
+	case p.UnknownResult != "":
+		return "These are the results, with Zuul’s names for them:"
+	case p.Build != "":
+		return "It may not be published yet, or its id be mistyped: an id has 32 digits from 0 to f, and the search above takes the first of them."
 	case p.Status == http.StatusNotFound:
 		return "The address may be mistyped, or the build not published yet."
 	case p.Status == http.StatusTooManyRequests:
@@ -120,6 +134,14 @@ func (p ErrorPage) Advice() string {
 		return "Change the value in the address, or look at the list without it."
 	}
 	return "Change the value in the address, or start again from the list of builds."
+}
+
+// Results are those that may be asked for, if the one that was does not exist.
+func (p ErrorPage) Results() []option {
+	if p.UnknownResult == "" {
+		return nil
+	}
+	return resultOptions(nil)
 }
 
 // Kinds are the different kinds of the person's keys, for small badges.

@@ -81,12 +81,18 @@ type durationPlot struct {
 	Width  float64 // of each mark's share, in percent
 	Usual  string  // the median of what succeeded; empty if that is nothing
 	Middle float64 // where Usual is
+	Builds int
 	From   when
 	To     when
+	Above  int // marks that took longer than the scale tells
 }
+
+// outlying times as long as nine in ten builds took is where a scale ends.
+const outlying = 3
 
 // A plotMark is a build in a plot.
 type plotMark struct {
+	Above   bool    // stands at the plot's upper edge, as it took longer
 	Left, X float64 // of its share and of its middle, in percent
 	Y       float64
 	Kind    string
@@ -103,9 +109,17 @@ func (d document) Durations(bs []vitrine.Build) durationPlot {
 		}
 		return max(0, b.Duration())
 	}
+	all := make([]time.Duration, len(bs))
+	for i, b := range bs {
+		all[i] = took(b)
+	}
+	slices.Sort(all)
 	longest := time.Duration(0)
-	for _, b := range bs {
-		longest = max(longest, took(b))
+	if n := len(all); n > 0 {
+		longest = all[n-1]
+		if most := outlying * all[(n-1)*9/10]; most > 0 {
+			longest = min(longest, most) // one that hung would flatten the rest
+		}
 	}
 	scale := durationScale(longest)
 	top := float64(scale[len(scale)-1])
@@ -116,8 +130,13 @@ func (d document) Durations(bs []vitrine.Build) durationPlot {
 		r := d.Row(b)
 		share := 100 / float64(len(bs))
 		left := share * float64(len(bs)-1-i)
+		above := float64(took(b)) > top
+		if above {
+			p.Above++
+		}
 		p.Marks = append(p.Marks, plotMark{
-			Left: hundredths(left), X: hundredths(left + share/2), Y: place(float64(took(b)), top), Kind: r.Outcome.Kind, Path: r.Path,
+			Above: above,
+			Left:  hundredths(left), X: hundredths(left + share/2), Y: place(float64(took(b)), top), Kind: r.Outcome.Kind, Path: r.Path,
 			Title: r.Headline() + " · " + moment(b.StartTime),
 		})
 	}
@@ -128,7 +147,8 @@ func (d document) Durations(bs []vitrine.Build) durationPlot {
 	if len(bs) > 0 {
 		p.From, p.To = d.On(bs[len(bs)-1].StartTime), d.On(bs[0].StartTime)
 	}
-	p.Label = fmt.Sprintf("How long the last %d builds took", len(bs))
+	p.Label = fmt.Sprintf("How long the last %d builds took, oldest first", len(bs))
+	p.Builds = len(bs)
 	return p
 }
 
@@ -203,16 +223,18 @@ func (t tally) Words() string {
 	return words
 }
 
-// Rate is how many of those that ran succeeded, in percent that promise no more
-// than is true, or empty if none ran.
+// Rate is how many of those that ran succeeded, in percent, or empty if none ran.
+// All and none are told by 100 and 0 alone.
 func (t tally) Rate() string {
 	switch {
 	case t.Ran() == 0:
 		return ""
 	case t.OK > 0 && 100*t.OK < t.Ran():
 		return "< 1 %"
+	case t.OK == t.Ran():
+		return "100 %"
 	}
-	return strconv.Itoa(int(100*float64(t.OK)/float64(t.Ran()))) + " %"
+	return strconv.Itoa(min(99, int(math.Round(100*float64(t.OK)/float64(t.Ran()))))) + " %"
 }
 
 // tallySince counts the builds of days that are not before since.

@@ -116,7 +116,7 @@ func TestRate(t *testing.T) {
 		want  string
 	}{
 		{tally{}, ""}, {tally{None: 3}, ""}, {tally{OK: 1}, "100 %"}, {tally{Bad: 2}, "0 %"}, {tally{OK: 999, Bad: 1}, "99 %"},
-		{tally{OK: 1, Lost: 999}, "< 1 %"}, {tally{OK: 2, Bad: 1, None: 9}, "66 %"},
+		{tally{OK: 1, Lost: 999}, "< 1 %"}, {tally{OK: 2, Bad: 1, None: 9}, "67 %"}, {tally{OK: 30, Bad: 2}, "94 %"},
 	} {
 		if got := tt.tally.Rate(); got != tt.want {
 			t.Errorf("%+v: %q, want %q", tt.tally, got, tt.want)
@@ -132,6 +132,7 @@ func TestSentenceOfJob(t *testing.T) {
 		}
 		return bs
 	}
+	d := document{Layout: testLayout}
 	for _, tt := range []struct {
 		page JobPage
 		want string
@@ -139,16 +140,16 @@ func TestSentenceOfJob(t *testing.T) {
 		{JobPage{}, "No builds yet"},
 		{JobPage{Builds: []vitrine.Build{testState(1, vitrine.Running)}}, "Runs for the first time"},
 		{JobPage{Builds: many(2, "SKIPPED")}, "Never ran to an end"},
-		{JobPage{Builds: many(1, vitrine.Success)}, "Ran once and succeeded in 3 min 00 s"},
-		{JobPage{Builds: many(1, vitrine.Failure)}, "Ran once and did not succeed"},
-		{JobPage{Builds: many(3, vitrine.Failure)}, "Did not succeed in its last 3 builds"},
-		{JobPage{Builds: many(3, vitrine.Success)}, "Succeeds every time, usually in 3 min 00 s"},
-		{JobPage{Builds: append(many(3, vitrine.Success), build(vitrine.TimedOut))}, "Succeeds 75 % of the time, usually in 3 min 00 s"},
+		{JobPage{Builds: many(1, vitrine.Success)}, "Succeeded 57 min ago; its first build"},
+		{JobPage{Builds: many(1, vitrine.Failure)}, "Failed 57 min ago; its first build"},
+		{JobPage{Builds: many(3, vitrine.Failure)}, "Failed 57 min ago; none of its last 3 builds succeeded"},
+		{JobPage{Builds: many(3, vitrine.Success)}, "Succeeded 57 min ago; succeeds every time"},
+		{JobPage{Builds: append(many(3, vitrine.Success), build(vitrine.TimedOut))}, "Succeeded 57 min ago; succeeds 75 % of the time"},
 		// More is known of the days than of the builds; but not for a branch.
-		{JobPage{Builds: many(3, vitrine.Success), Days: []Day{{testNow, vitrine.Success, 99, 0}, {testNow, vitrine.Failure, 1, 0}}}, "Succeeds 99 % of the time, usually in 3 min 00 s"},
-		{JobPage{Builds: many(3, vitrine.Success), Branch: "x", Days: []Day{{testNow, vitrine.Failure, 99, 0}}}, "Succeeds every time, usually in 3 min 00 s"},
+		{JobPage{Builds: many(3, vitrine.Success), Days: []Day{{testNow, vitrine.Success, 99, 0}, {testNow, vitrine.Failure, 1, 0}}}, "Succeeded 57 min ago; succeeds 99 % of the time"},
+		{JobPage{Builds: many(3, vitrine.Success), Branch: "x", Days: []Day{{testNow, vitrine.Failure, 99, 0}}}, "Succeeded 57 min ago; succeeds every time"},
 	} {
-		if got := tt.page.Sentence(); got != tt.want {
+		if got := d.Sentence(tt.page); got != tt.want {
 			t.Errorf("%q, want %q", got, tt.want)
 		}
 	}
@@ -182,7 +183,7 @@ func TestFrequency(t *testing.T) {
 		n, days int
 		want    string
 	}{{142, 30, "4.7 a day"}, {30, 30, "1 a day"}, {10, 30, "2.3 a week"}, {2, 90, "0.7 a month"}} {
-		if got := frequency(tt.n, tt.days); got != tt.want {
+		if got := frequency(tt.n, tt.days, frequencyUnit(tt.n, tt.days)); got != tt.want {
 			t.Errorf("%d in %d: %s, want %s", tt.n, tt.days, got, tt.want)
 		}
 	}
@@ -192,7 +193,7 @@ func TestFrequency(t *testing.T) {
 func TestShare(t *testing.T) {
 	d := document{Layout: testLayout}
 	s := d.ShareJob(JobPage{Name: `a&copy)]"<b>`, Branch: "x y"})
-	if strings.ContainsAny(strings.Trim(s.Markdown, "[]()!"), `"<>`) || strings.Count(s.Markdown, ")") != 2 {
+	if strings.ContainsAny(strings.Trim(s.Markdown, "[]()!"), `"<>`) || strings.Count(s.Markdown, "](") != 2 {
 		t.Errorf("Markdown %s", s.Markdown)
 	}
 	if strings.Contains(s.HTML, "a&copy") || strings.Count(s.HTML, `"`) != 6 || strings.Count(s.HTML, "<") != 3 {

@@ -2,6 +2,7 @@ package web
 
 import (
 	"math"
+	"strconv"
 	"strings"
 
 	"vitrine"
@@ -15,6 +16,7 @@ type row struct {
 	Started when
 	Took    string // empty if there is nothing to tell
 	Bar     int    // 0 to 44 units, the root of the time it took against an hour
+	Cause   string // what it ran for, where the job goes without saying
 	d       document
 }
 
@@ -49,6 +51,24 @@ func (d document) Rows(bs []vitrine.Build) []rowGroup {
 	return []rowGroup{g}
 }
 
+// JobRows are the builds of a list whose job goes without saying: each is told by
+// what it ran for.
+func (d document) JobRows(bs []vitrine.Build) []rowGroup {
+	groups := d.Rows(bs)
+	for i := range groups[0].Rows {
+		r := &groups[0].Rows[i]
+		switch {
+		case r.Ref.Change != 0:
+			r.Cause = r.Verb() + " change " + count(r.Ref.Change)
+		case r.Timer():
+			r.Cause = "By a timer"
+		default:
+			r.Cause = r.Verb() + " commit " + r.Commit()
+		}
+	}
+	return groups
+}
+
 // DayRows are the builds of a list, newest first, by day. The first group has no
 // heading if it is of today, and none has where days are short: a heading for
 // every few rows would be in the way.
@@ -75,9 +95,14 @@ func (d document) DayRows(bs []vitrine.Build) []rowGroup {
 // fewADay is how many builds a day must have on average for headings.
 const fewADay = 4
 
-func (r row) Headline() string    { return headline(r.Build, r.d.Now) }
-func (r row) Verb() string        { return verb(r.Build) }
-func (r row) JobPath() string     { return r.d.JobPath(r.JobName) }
+func (r row) Headline() string { return headline(r.Build, r.d.Now) }
+func (r row) Verb() string     { return verb(r.Build) }
+func (r row) JobPath() string  { return r.d.JobPath(r.JobName) }
+
+// ChangePath is the list of the change's builds.
+func (r row) ChangePath() string {
+	return r.d.BuildsWith("change", strconv.FormatInt(r.Ref.Change, 10))
+}
 func (r row) ServicePath() string { return r.d.ServicePath(r.Service) }
 
 // Timer reports whether nothing but the clock asked for the build.

@@ -115,31 +115,35 @@ func (p ServicePage) Last() []vitrine.Build { return p.Builds[:min(len(p.Builds)
 // ServiceFigures are how the service does, in numbers.
 func (d document) ServiceFigures(p ServicePage) []figure {
 	var list []figure
+	unit := frequencyUnit(d.tallyDays(p.Days, PeriodDays).Ran(), PeriodDays) // one, to compare by
 	for _, n := range []int{30, PeriodDays} {
 		t := d.tallyDays(p.Days, n)
 		if t.Ran() == 0 {
 			continue
 		}
 		list = append(list,
-			figure{fmt.Sprintf("Builds in %d days", n), count(t.Ran()), frequency(t.Ran(), n)},
+			figure{fmt.Sprintf("Builds in %d days", n), count(t.Ran()), frequency(t.Ran(), n, unit)},
 			figure{fmt.Sprintf("Succeeded in %d days", n), t.Rate(), "of " + count(t.Ran())})
 	}
 	return list
 }
 
-// frequency is n builds in some days as people say it.
-func frequency(n, days int) string {
-	each := func(length int, unit string) string {
-		f := float64(n) * float64(length) / float64(days)
-		return strings.TrimSuffix(fmt.Sprintf("%.1f", f), ".0") + " a " + unit
-	}
+// frequencyUnit is the unit that people tell n builds in some days by.
+func frequencyUnit(n, days int) string {
 	switch {
 	case n >= days:
-		return each(1, "day")
+		return "day"
 	case 7*n >= days:
-		return each(7, "week")
+		return "week"
 	}
-	return each(30, "month")
+	return "month"
+}
+
+// frequency is n builds in some days, by a unit.
+func frequency(n, days int, unit string) string {
+	length := map[string]int{"day": 1, "week": 7, "month": 30}[unit]
+	f := float64(n) * float64(length) / float64(days)
+	return strings.TrimSuffix(fmt.Sprintf("%.1f", f), ".0") + " a " + unit
 }
 
 // A calendar is a month of builds, weeks from Monday.
@@ -156,6 +160,7 @@ type calendarDay struct {
 	Number      int
 	Path, Title string
 	Today       bool
+	Future      bool
 }
 
 // Weekdays are the columns of a calendar.
@@ -178,6 +183,7 @@ func (d document) Calendar(p ServicePage) calendar {
 		at := first.AddDate(0, 0, i)
 		cell := &c.Weeks[(before+i)/7][(before+i)%7]
 		cell.Number, cell.Today = i+1, at.Equal(d.today())
+		cell.Future = at.After(d.today())
 	}
 	for _, day := range p.MonthDays {
 		if i := int(day.Day.Sub(first) / (24 * time.Hour)); i >= 0 && i < length && !day.Day.Before(first) {

@@ -116,6 +116,7 @@ var functions = template.FuncMap{
 	"day":         day,
 	"id":          id,
 	"fingerprint": fingerprint,
+	"long":        long,
 	"less":        func(a, b int) int { return a - b },
 	"keyringlink": keyringLink,
 	"link":        webLink,

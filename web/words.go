@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"vitrine"
 )
@@ -166,8 +167,23 @@ func plural(n int, one, many string) string {
 // kept of a longer one at its start and end.
 const maxShown, keptStart, keptEnd = 64, 40, 20
 
-// cut is s, or its start and end if it is too long for a row.
+// hidden are the characters that turn the writing direction, replaced: with them
+// one name could look like another.
+var hidden = strings.NewReplacer(hiddenPairs()...)
+
+func hiddenPairs() (pairs []string) {
+	for _, r := range "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069" {
+		pairs = append(pairs, string(r), "\ufffd")
+	}
+	return pairs
+}
+
+// shown is s without what would change how it reads.
+func shown(s string) string { return hidden.Replace(s) }
+
+// cut is s as it is shown, or its start and end if it is too long for a row.
 func cut(s string) string {
+	s = shown(s)
 	r := []rune(s)
 	if len(r) <= maxShown {
 		return s
@@ -177,10 +193,18 @@ func cut(s string) string {
 
 // whole is s if [cut] shortens it, for a title, and empty if not.
 func whole(s string) string {
-	if cut(s) == s {
+	if s = shown(s); cut(s) == s {
 		return ""
 	}
 	return s
+}
+
+// long is s if a column may be too narrow for it, for a title, and empty if not.
+func long(s string) string {
+	if utf8.RuneCountInString(s) <= 12 {
+		return ""
+	}
+	return shown(s)
 }
 
 // fingerprint is the start and end of a key's fingerprint, for small print.

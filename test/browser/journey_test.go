@@ -40,7 +40,7 @@ func TestFindABuild(t *testing.T) {
 
 			b.do(chromedp.Click(`//summary[text()="job"]`), chromedp.SendKeys("#f-job_name", "infra-prod-service-re*"+kb.Enter, chromedp.ByQuery))
 			b.until(`location.search.includes("job_name=infra-prod-service-re")`)
-			b.do(chromedp.Click(`//summary[text()="result"]`), chromedp.SetValue("#f-result", "FAILURE", chromedp.ByQuery))
+			b.do(chromedp.Click(`//summary[text()="result"]`), chromedp.Click(`.results [value=FAILURE]`, chromedp.ByQuery))
 			b.click("details[open] button", `location.search.includes("result=FAILURE")`)
 			if got := eval[int](b, `document.querySelectorAll(".chip.on").length`); got != 2 {
 				t.Errorf("%d chips, want 2", got)

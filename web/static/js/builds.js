@@ -58,7 +58,7 @@ if (filters) {
   });
   for (const details of filters.querySelectorAll("details")) {
     details.addEventListener("toggle", () => {
-      if (details.open) details.querySelector("[id^=f-]").focus();
+      if (details.open) details.querySelector("[id^=f-], .results input").focus();
     });
   }
 }

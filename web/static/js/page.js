@@ -35,6 +35,22 @@ setInterval(() => {
   }
 }, 30_000);
 
+// What runs says for how long; the words are those of func duration in words.go.
+function duration(seconds) {
+  const s = Math.max(0, Math.round(seconds)), two = (n) => String(n).padStart(2, "0");
+  if (s < 60) return `${s} s`;
+  if (s < 3600) return `${Math.floor(s / 60)} min ${two(s % 60)} s`;
+  if (s < 24 * 3600) return `${Math.floor(s / 3600)} h ${two(Math.floor(s / 60) % 60)} min`;
+  return `${Math.floor(s / 86400)} d ${Math.floor(s / 3600) % 24} h`;
+}
+
+setInterval(() => {
+  for (const span of document.querySelectorAll("[data-since]")) {
+    const text = duration((Date.now() - Date.parse(span.dataset.since)) / 1000);
+    if (span.textContent !== text) span.textContent = text;
+  }
+}, 1000);
+
 // A slash leads to the search box.
 document.addEventListener("keydown", (e) => {
   if (e.key !== "/" || e.ctrlKey || e.metaKey || e.altKey || e.target.closest("input, select, textarea, [contenteditable]")) return;
