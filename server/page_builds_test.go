@@ -71,6 +71,7 @@ func TestBuildsForm(t *testing.T) {
 		"job_name=a&job_name=b&not=job_name":                   "/t/demo/builds?job_name=a&job_name=not%3Ab",
 		"job_name=a&job_name=&not=job_name":                    "/t/demo/builds?job_name=a",
 		"result=SKIPPED&not=result&change=1":                   "/t/demo/builds?change=1&result=not%3ASKIPPED",
+		"result=LOST&result=SKIPPED&not=result":                "/t/demo/builds?result=not%3ALOST&result=not%3ASKIPPED",
 		"job_name=not:a&not=job_name":                          "/t/demo/builds?job_name=not%3Aa",
 		"voting=true&not=voting&not=before&before=x&stranger=": "/t/demo/builds?voting=1",
 		"at=2026-10-01&job_name=a":                             "/t/demo/builds?before=1790899200-00000000000000000000000000000000&job_name=a",

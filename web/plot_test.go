@@ -230,3 +230,17 @@ func TestTroubled(t *testing.T) {
 		t.Errorf("in trouble: %v; %d running", names, p.Running())
 	}
 }
+
+// One build that hung does not flatten the others: it stands at the edge, marked.
+func TestOutlier(t *testing.T) {
+	d := document{Layout: testLayout}
+	var builds []vitrine.Build
+	for i := range 20 {
+		builds = append(builds, testBuild(i+1, vitrine.Success, time.Duration(i+1)*time.Hour, 3*time.Minute))
+	}
+	builds[7] = testBuild(99, vitrine.TimedOut, 7*time.Hour, 5*time.Hour)
+	p := d.Durations(builds)
+	if p.Above != 1 || !p.Marks[len(p.Marks)-1-7].Above || p.Marks[0].Y > plotHeight*7/8 || p.Ticks[len(p.Ticks)-1].Text == "5 h" {
+		t.Errorf("%d above, the first mark at %g, ticks %+v", p.Above, p.Marks[0].Y, p.Ticks)
+	}
+}

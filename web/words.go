@@ -28,7 +28,7 @@ var outcomes = map[vitrine.Result]outcome{
 	"DISK_FULL":        {"bad", "Disk full"},
 	"MERGE_CONFLICT":   {"bad", "Merge conflict"},
 	"MERGE_FAILURE":    {"bad", "Merge failed"},
-	"MERGER_FAILURE":   {"bad", "Merge failed"},
+	"MERGER_FAILURE":   {"bad", "Merger failed"},
 	"NODE_FAILURE":     {"bad", "No node"},
 	"NO_HANDLE":        {"bad", "No handler"},
 	"RETRY_LIMIT":      {"bad", "Out of retries"},
