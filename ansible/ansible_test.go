@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -138,6 +139,33 @@ func TestHostileOutput(t *testing.T) {
 	endless := strings.NewReader(`{"plays":[{"tasks":[{"task":{"name":"a"},"hosts":{}}]},{"play":{"name":"` + strings.Repeat("x", MaxBytes))
 	if o, err := Read(endless); err != nil || !o.Incomplete || o.Playbooks[0].Plays[0].Tasks[0].Name != "a" {
 		t.Errorf("%+v, error %v", o, err)
+	}
+}
+
+// What is kept of a file is not a part of what was read: that would keep all of it.
+func TestKeepsLittle(t *testing.T) {
+	huge := strings.Repeat("h", MaxBytes/4)
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	for _, text := range []string{
+		`{"plays":[],"stats":{"` + huge + `":{"ok":1}}}`,
+		`{"plays":[{"play":{"name":"` + huge + `"},"tasks":[{"task":{"name":"` + huge + `"},"hosts":{"` + huge + `":{}}}]}]}`,
+		`{"playbook":"` + huge + `","plays":[]}`,
+		`{"plays":[{"tasks":[{"task":{"name":"a"},"hosts":{"a":{"failed":true,"msg":"` + huge + `"}}}]}]}`,
+	} {
+		before := heap()
+		o, err := Read(strings.NewReader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if after := heap(); after > before+64<<10 {
+			t.Errorf("%.40s: %d bytes are kept", text, after-before)
+		}
+		runtime.KeepAlive(o)
 	}
 }
 

@@ -416,7 +416,8 @@ func (t *text) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// cut is the text's first n bytes, in whole characters and valid.
+// cut is the text's first n bytes, in whole characters and valid. It is a copy: a
+// part of a text would keep all of it in memory.
 func (t text) cut(n int) string {
 	s := string(t)
 	if len(s) > n {
@@ -425,7 +426,7 @@ func (t text) cut(n int) string {
 		}
 		s = s[:max(n, 0)]
 	}
-	return strings.ToValidUTF8(s, "\uFFFD")
+	return strings.Clone(strings.ToValidUTF8(s, "\uFFFD"))
 }
 
 // end is the text's last lines, of n bytes together at most; at least one line's end.

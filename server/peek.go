@@ -68,26 +68,40 @@ func (p *peeks) get(key string) (web.Preview, bool) {
 }
 
 func (p *peeks) put(key string, seen web.Preview) {
-	cost := 256 + len(seen.Text)
-	if o := seen.Ansible; o != nil {
-		cost += 128 * len(o.Recap)
-		for _, b := range o.Playbooks {
-			for _, play := range b.Plays {
-				for _, t := range play.Tasks {
-					cost += 512
-					for _, h := range t.Hosts {
-						cost += 128 + len(h.Message)
-					}
-				}
-			}
-		}
-	}
+	cost := 512 + len(key) + len(seen.Path) + len(seen.Text) + len(seen.Problem) + costOf(seen.Ansible)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.kept = append(p.kept, keptPeek{key, seen, cost})
 	for p.bytes += cost; p.bytes > keptPeeks && len(p.kept) > 1; p.kept = p.kept[1:] {
 		p.bytes -= p.kept[0].cost
+		p.kept[0] = keptPeek{} // or the array below would keep it
 	}
+}
+
+// costOf is about what an output takes of memory, rather too much: a slice that
+// grew has up to twice the room that it needs.
+func costOf(o *ansible.Output) int {
+	if o == nil {
+		return 0
+	}
+	const perHost, perPlaybook, perPlay, perTask, perResult = 176, 144, 112, 128, 128
+	cost := 256
+	for _, h := range o.Recap {
+		cost += perHost + len(h.Name)
+	}
+	for _, b := range o.Playbooks {
+		cost += perPlaybook + len(b.Path) + len(b.Phase)
+		for _, play := range b.Plays {
+			cost += perPlay + len(play.Name)
+			for _, t := range play.Tasks {
+				cost += perTask + len(t.Name)
+				for _, h := range t.Hosts {
+					cost += perResult + len(h.Host) + len(h.Message)
+				}
+			}
+		}
+	}
+	return cost
 }
 
 // peek looks into public files of a build, all at once. What it can't see in
@@ -111,7 +125,10 @@ func (s *Server) peek(ctx context.Context, b vitrine.Build, files []vitrine.Arti
 				s.peeks.put(key, v)
 			case errors.Is(err, fs.ErrNotExist):
 				v = web.Preview{Problem: "the record names it, but the store has it no longer"}
-			case errors.Is(err, storage.ErrIntegrity), errors.Is(err, errDamaged):
+			case errors.Is(err, errDamaged): // it stays so, and to find that out again may take long
+				v = web.Preview{Path: a.Path, Problem: "it is damaged"}
+				s.peeks.put(key, v)
+			case errors.Is(err, storage.ErrIntegrity):
 				v = web.Preview{Problem: "it is damaged"}
 			case err != nil:
 				v = web.Preview{Problem: "not available now, as the store does not answer in time"}
@@ -195,15 +212,31 @@ func (s *Server) lookReport(ctx context.Context, key string) (*ansible.Output, e
 	}
 	var out *ansible.Output
 	if err == nil {
-		out, err = ansible.Read(src)
+		out, err = ansible.Read(&timed{ctx, src})
 	}
 	switch {
+	case ctx.Err() != nil: // whatever was read until then
+		return nil, ctx.Err()
 	case stored.err != nil:
 		return nil, stored.err
 	case err != nil && !errors.Is(err, ansible.ErrFormat):
 		return nil, fmt.Errorf("%w: %w", errDamaged, err)
 	}
 	return out, err
+}
+
+// timed reads until its time is over: what a few bytes of a store unpack to may
+// keep a decoder busy for long.
+type timed struct {
+	ctx context.Context
+	io.Reader
+}
+
+func (t *timed) Read(p []byte) (int, error) {
+	if err := t.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return t.Reader.Read(p)
 }
 
 // failing remembers an error of a store, so that it is not taken for one of what
