@@ -186,12 +186,12 @@ func (s *Server) apiJobList(c echo.Context) error {
 		jobs = jobs[:limit]
 		list.Next = jobs[limit-1]
 	}
-	for _, name := range jobs {
-		last, err := s.Index.Builds(ctx, index.Query{Job: []string{name}, Limit: 1})
-		if err != nil {
-			return err
-		}
-		list.Jobs = append(list.Jobs, s.jobHistory(name, last.Builds))
+	last, err := s.Index.LastBuilds(ctx, jobs)
+	if err != nil {
+		return err
+	}
+	for i, name := range jobs {
+		list.Jobs = append(list.Jobs, s.jobHistory(name, slices.DeleteFunc(last[i:i+1:i+1], func(b vitrine.Build) bool { return b.UUID == "" })))
 	}
 	return answerJSON(c, list)
 }

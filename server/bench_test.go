@@ -172,7 +172,7 @@ func historyPaths(t *testing.T, x *index.Index, n int) []string {
 		"builds?project=openstack/project-123&result=FAILURE&result=TIMED_OUT", "builds?held=1", "builds?final=false", "builds?complete=false", "builds?patchset=10", "builds?ref=refs/heads/master&result=ABORTED",
 		"builds?newrev=" + middle.Ref.NewRev, fmt.Sprintf("builds?idx_max=%d", middle.ID), "build/" + middle.UUID,
 		"buildsets", fmt.Sprintf("buildsets?skip=%d", n/20), "buildsets?project=openstack/project-123", "buildsets?result=FAILURE", "buildset/" + middle.Buildset,
-		"build-times", "build-times?job_name=tox-py310", fmt.Sprintf("build-times?skip=%d", n/2), "build-times?project=openstack/project-123",
+		"build-times", "build-times?job_name=tox-py310", fmt.Sprintf("build-times?skip=%d", n/2), "build-times?project=openstack/project-123", "build-times?ref=" + middle.Ref.Ref,
 		"badge?pipeline=gate", "jobs", "projects", "pipelines", "job/tox-py310", "status", "info",
 	} {
 		paths = append(paths, "/api/tenant/opendev/"+path)

@@ -3,6 +3,8 @@ package index
 import (
 	"context"
 	"database/sql"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,6 +16,8 @@ const (
 	// What it costs to find the builds of a series, in builds that are passed over.
 	passesPerSeek = 4
 	skipStep      = 10_000 // builds that are kept in memory to be skipped
+	// maxSkipPasses is how many builds are passed over for the sake of a skip.
+	maxSkipPasses = 150_000
 )
 
 // A chosen build is one of a page, before its row is read.
@@ -46,6 +50,24 @@ type plan struct {
 	whole    window
 	// isSifted says that sheets alone tell which builds are wanted.
 	isSifted bool
+
+	// passes bounds the builds that are read from now on: errPasses, when there
+	// would be more. nil: no bound.
+	passes *int
+}
+
+// errPasses says that a plan has read all the builds that it may.
+var errPasses = errors.New("too many builds to pass over")
+
+// pass counts a build that was read.
+func (p *plan) pass() error {
+	if p.passes == nil {
+		return nil
+	}
+	if *p.passes--; *p.passes < 0 {
+		return errPasses
+	}
+	return nil
 }
 
 // having is the plan for all builds with a value in an indexed column.
@@ -236,7 +258,11 @@ func (v verdicts) of(number int64) bool {
 // narrow reports whether ranges of uuids are so short that sorting their builds
 // is cheaper than finding them among all.
 func narrow(ranges []uuidRange) bool {
-	return !slices.ContainsFunc(ranges, func(r uuidRange) bool { return r.first[0] != r.last[0] })
+	sum := uint64(0)
+	for _, r := range ranges {
+		sum += uint64(binary.BigEndian.Uint32(r.last)-binary.BigEndian.Uint32(r.first)) + 1
+	}
+	return sum <= 1<<24 // together as many as two digits stand for
 }
 
 func (c condition) with(d condition) condition {
@@ -336,6 +362,9 @@ func (p *plan) read(ctx context.Context, tx *sql.Tx, query string, args []any, s
 	defer rows.Close()
 	var uuid sql.RawBytes
 	for len(list) < n && rows.Next() {
+		if err := p.pass(); err != nil {
+			return nil, err
+		}
 		var c chosen
 		var series int64
 		if err := rows.Scan(&c.id, &c.position.start, &uuid, &series); err != nil {
@@ -382,6 +411,34 @@ func (p *plan) sift(ctx context.Context, tx *sql.Tx, w window, oldestFirst bool,
 	return list, nil
 }
 
+// walk is after, of a plan whose builds must be looked at one by one.
+func (p *plan) walk(ctx context.Context, tx *sql.Tx, w window, skip int) (window, int, error) {
+	if len(p.sheets) > 0 {
+		most := 0
+		for _, s := range p.within(w, false) {
+			most += p.sieve.count(s, nil)
+		}
+		if most <= skip {
+			return window{}, 0, nil
+		}
+	}
+	left := maxSkipPasses
+	p.passes = &left
+	defer func() { p.passes = nil }()
+	for skip > skipStep {
+		list, err := p.choose(ctx, tx, w, false, skipStep)
+		if errors.Is(err, errPasses) {
+			err = fmt.Errorf("%w: that many builds can't be skipped with such a filter: want less, or the cursor of a page", ErrQuery)
+		}
+		if err != nil || len(list) < skipStep {
+			return window{}, 0, err
+		}
+		w.newest = list[skipStep-1].position
+		skip -= skipStep
+	}
+	return w, skip, nil
+}
+
 // within are the sheets of a window's days, in the order to read.
 func (p *plan) within(w window, oldestFirst bool) []sheet {
 	var days []sheet
@@ -413,15 +470,7 @@ func (p *plan) readPart(ctx context.Context, tx *sql.Tx, w window, oldestFirst b
 func (p *plan) after(ctx context.Context, tx *sql.Tx, w window, skip int) (window, int, error) {
 	w = w.cut(p.whole)
 	if !p.isSifted { // they are few, or nobody pages through them: one after the other
-		for skip > skipStep {
-			list, err := p.choose(ctx, tx, w, false, skipStep)
-			if err != nil || len(list) < skipStep {
-				return window{}, 0, err
-			}
-			w.newest = list[skipStep-1].position
-			skip -= skipStep
-		}
-		return w, skip, nil
+		return p.walk(ctx, tx, w, skip)
 	}
 	for _, s := range p.within(w, false) {
 		day := s.window()

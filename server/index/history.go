@@ -3,6 +3,7 @@ package index
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -80,7 +81,9 @@ func (x *Index) services(ctx context.Context, n int) ([]ServiceHistory, error) {
 			}
 		}
 		ids := byName(services, names)
-		last, err := x.last(ctx, tx, ids, n, func(id int64) *plan { return having("service", id) })
+		last, err := x.last(ctx, tx, ids, func(id int64) ([]chosen, error) {
+			return having("service", id).choose(ctx, tx, everything, false, min(n, MaxLimit))
+		})
 		if err != nil {
 			return err
 		}
@@ -98,12 +101,12 @@ func (x *Index) services(ctx context.Context, n int) ([]ServiceHistory, error) {
 	return list, err
 }
 
-// last reads the last n builds of each of several plans.
-func (x *Index) last(ctx context.Context, tx *sql.Tx, ids []int64, n int, planOf func(id int64) *plan) ([][]vitrine.Build, error) {
+// last reads the last builds of each of several names, as chosen.
+func (x *Index) last(ctx context.Context, tx *sql.Tx, ids []int64, choose func(id int64) ([]chosen, error)) ([][]vitrine.Build, error) {
 	var all []chosen
 	var ends []int
 	for _, id := range ids {
-		list, err := planOf(id).choose(ctx, tx, everything, false, min(n, MaxLimit))
+		list, err := choose(id)
 		if err != nil {
 			return nil, err
 		}
@@ -150,6 +153,17 @@ func (x *Index) lastDay(ctx context.Context, tx *sql.Tx) (ended, succeeded map[i
 	return ended, succeeded, rows.Err()
 }
 
+// passesPerJob is how many builds of other services are passed over for those of
+// one, before they are looked for by their series.
+const passesPerJob = 500
+
+// lastOfSeries chooses the last n builds of some series, of which each is read no
+// further than that.
+func lastOfSeries(ctx context.Context, tx *sql.Tx, ids []int64, n int) ([]chosen, error) {
+	return new(plan).read(ctx, tx, `SELECT builds.id, start, uuid, series FROM json_each(?) CROSS JOIN builds
+		WHERE builds.id IN (SELECT id FROM builds WHERE series = value ORDER BY start DESC, uuid DESC LIMIT ?)`+order(false), []any{toJSON(ids), n}, 0, n)
+}
+
 // Jobs returns all jobs of which the service ever had a build, by name, each
 // with its last n builds for that service. Where there are more than most jobs,
 // only those that ran last have n builds: the others have their last one.
@@ -165,17 +179,33 @@ func (x *Index) Jobs(ctx context.Context, service string, n, most int) ([]JobHis
 			}
 		}
 		ids := byName(jobs, names)
-		planOf := func(id int64) *plan {
-			p := having("job", id)
-			p.wanted, p.open = wanted, make([]bool, len(all))
-			return p
+		open := make([]bool, len(all)) // none is to be told from the others
+		lastOf := func(n int) func(id int64) ([]chosen, error) {
+			return func(id int64) ([]chosen, error) {
+				p := having("job", id)
+				p.wanted, p.open = wanted, open
+				left := passesPerJob + 10*n
+				p.passes = &left
+				list, err := p.choose(ctx, tx, everything, false, min(n, MaxLimit))
+				if !errors.Is(err, errPasses) {
+					return list, err
+				}
+				// Most of the job's last builds are of other services.
+				var of []int64
+				for s := range all {
+					if wanted[s] && all[s].job == id {
+						of = append(of, int64(s))
+					}
+				}
+				return lastOfSeries(ctx, tx, of, min(n, MaxLimit))
+			}
 		}
 		many := len(ids) > most
 		first := n
 		if many {
 			first = 1
 		}
-		last, err := x.last(ctx, tx, ids, first, planOf)
+		last, err := x.last(ctx, tx, ids, lastOf(first))
 		if err != nil {
 			return err
 		}
@@ -197,7 +227,7 @@ func (x *Index) Jobs(ctx context.Context, service string, n, most int) ([]JobHis
 		for _, j := range latest {
 			ids = append(ids, x.catalog.number(j.Name))
 		}
-		if last, err = x.last(ctx, tx, ids, n, planOf); err != nil {
+		if last, err = x.last(ctx, tx, ids, lastOf(n)); err != nil {
 			return err
 		}
 		for i, j := range latest {
@@ -209,6 +239,31 @@ func (x *Index) Jobs(ctx context.Context, service string, n, most int) ([]JobHis
 		return nil, fmt.Errorf("list jobs of %.60q: %w", service, err)
 	}
 	return list, nil
+}
+
+// LastBuilds returns the last build of each of several jobs, in their order; the
+// zero value of one that has none.
+func (x *Index) LastBuilds(ctx context.Context, jobs []string) ([]vitrine.Build, error) {
+	builds := make([]vitrine.Build, len(jobs))
+	err := x.view(ctx, func(tx *sql.Tx) error {
+		var ids []int64
+		for _, name := range jobs {
+			ids = append(ids, x.catalog.number(name))
+		}
+		last, err := x.last(ctx, tx, ids, func(id int64) ([]chosen, error) {
+			return having("job", id).choose(ctx, tx, everything, false, 1)
+		})
+		for i, list := range last {
+			for _, b := range list {
+				builds[i] = b
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list last builds: %w", err)
+	}
+	return builds, nil
 }
 
 // Neighbours returns n builds of b's job around it, newest first and b itself

@@ -12,7 +12,8 @@ type Names struct {
 	Services, Jobs, Projects, Branches, Pipelines, Nodesets []string
 }
 
-// Names returns all names that any build has.
+// Names returns all names that any build has. A name whose only build got another
+// record, with other names, stays until the index is made anew.
 func (x *Index) Names(ctx context.Context) (Names, error) {
 	var n Names
 	err := x.view(ctx, func(*sql.Tx) error {

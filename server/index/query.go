@@ -56,8 +56,11 @@ type Query struct {
 	// Before and After are cursors from a [Page]: builds that come after it in
 	// the list, being older, or before it. At most one of them is given.
 	Before, After string
-	Skip          int // builds of the list to leave out first, up to MaxSkip; not with a cursor
-	Limit         int // 1 to MaxLimit; 0 is DefaultLimit
+	// Skip is how many builds of the list to leave out first, up to MaxSkip, and not
+	// with a cursor. What must be looked at one by one, as for UUID, Ref, Change or
+	// a Patchset that is no number, can't be skipped by the hundred thousand.
+	Skip  int
+	Limit int // 1 to MaxLimit; 0 is DefaultLimit
 }
 
 // A Page is a part of a list of builds, newest first.

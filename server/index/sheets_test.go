@@ -81,6 +81,7 @@ func TestBuildTimes(t *testing.T) {
 		{index.Query{Pipeline: []string{"check"}}, time.Time{}, time.Time{}, func(i int) bool { return i%2 == 1 }},
 		{index.Query{Ref: []string{"refs/tags/1"}}, time.Time{}, time.Time{}, func(i int) bool { return i%2 == 1 }},
 		{index.Query{Ref: []string{"refs/tags/1"}, Job: []string{"a"}}, time.Time{}, time.Time{}, func(i int) bool { return i%6 == 3 }},
+		{index.Query{Ref: []string{"refs/tags/1", "refs/heads/master", "refs/tags/1"}, Pipeline: []string{"check"}}, time.Time{}, list[3].EndTime, func(i int) bool { return i%2 == 1 && i >= 3 }},
 		{index.Query{Ref: []string{"refs/heads/master"}}, time.Time{}, time.Time{}, func(i int) bool { return i%2 == 0 }},
 		{index.Query{Job: []string{"none"}}, time.Time{}, time.Time{}, func(i int) bool { return false }},
 		// What it does not take changes nothing.

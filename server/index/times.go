@@ -58,7 +58,14 @@ func (x *Index) chooseByEnd(ctx context.Context, tx *sql.Tx, c *question, ended 
 	const columns, inOrder = "SELECT builds.id, start, uuid, series FROM ", " ORDER BY ended DESC, start DESC, uuid DESC"
 	from := "builds INDEXED BY builds_by_end WHERE true"
 	var args []any
+	refs, err := fewOfRefs(ctx, tx, c)
+	if err != nil {
+		return nil, err
+	}
 	switch {
+	case refs != nil:
+		from = "json_each(?) CROSS JOIN builds INDEXED BY builds_by_ref ON ref = value WHERE ref <> ''"
+		args = []any{toJSON(refs)}
 	case p.wanted == nil: // SQLite skips faster than we do
 		return p.read(ctx, tx, columns+from+ended.where+p.but.where+inOrder+" LIMIT ? OFFSET ?",
 			slices.Concat(ended.args, p.but.args, []any{c.Limit, c.Skip}), 0, c.Limit)
@@ -75,6 +82,22 @@ func (x *Index) chooseByEnd(ctx context.Context, tx *sql.Tx, c *question, ended 
 		}
 	}
 	return p.read(ctx, tx, columns+from+ended.where+p.but.where+inOrder, slices.Concat(args, ended.args, p.but.args), c.Skip, c.Limit)
+}
+
+// fewOfRefs are the refs that are asked for, if any of them is not in the series and
+// their builds are few; else nil.
+func fewOfRefs(ctx context.Context, tx *sql.Tx, c *question) ([]string, error) {
+	if c.byHeads() {
+		return nil, nil
+	}
+	refs := slices.Compact(slices.Sorted(slices.Values(c.refs.yes)))
+	var n int
+	err := tx.QueryRowContext(ctx, `SELECT count(*) FROM (SELECT 1 FROM json_each(?) CROSS JOIN builds INDEXED BY builds_by_ref
+		ON ref = value WHERE ref <> '' LIMIT ?)`, toJSON(refs), fewBuilds+1).Scan(&n)
+	if err != nil || n > fewBuilds {
+		return nil, err
+	}
+	return refs, nil
 }
 
 // oneJob reports whether series are all of the same job.
