@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"net/url"
 )
 
 // Limits of an imported build.
@@ -116,20 +115,4 @@ func validMetadata(m json.RawMessage) string {
 			return "is not JSON"
 		}
 	}
-}
-
-// LinkFile is the last part of a link's path, unescaped, which is its file's
-// name where it has one.
-func (l Link) LinkFile() string {
-	u, err := url.Parse(l.URL)
-	if err != nil {
-		return ""
-	}
-	p := u.Path
-	for i := len(p) - 1; i >= 0; i-- {
-		if p[i] == '/' {
-			return p[i+1:]
-		}
-	}
-	return p
 }

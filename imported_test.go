@@ -38,9 +38,6 @@ func TestImportedRecord(t *testing.T) {
 	if !again.IsImported() || again.IsStarted() || again.Key() != vitrine.ImportedKey(r.StartTime, r.UUID) {
 		t.Errorf("imported %v, started %v, key %s", again.IsImported(), again.IsStarted(), again.Key())
 	}
-	if f := again.Imported.Links[0].LinkFile(); f != "index.html" {
-		t.Errorf("file %q", f)
-	}
 }
 
 func TestImportedRefused(t *testing.T) {

@@ -14,11 +14,13 @@ func TestPublishOverImported(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t)
 			r := s.started(nil)
+			var source string
 			s.imported(func(i *vitrine.Record) {
 				i.UUID, i.StartTime = r.UUID, r.StartTime.Add(-earlier)
-				i.EndTime = i.StartTime
+				i.EndTime, source = i.StartTime, i.Imported.Source
 			})
 			s.want(200, `"state":"unsigned"`, "GET", api+"/"+r.UUID, nil, nil)
+			s.want(200, source, "GET", api+"/"+r.UUID+"/imported.json", nil, nil)
 			token := s.begin(r)
 			s.want(200, `"state":"running"`, "GET", api+"/"+r.UUID, nil, nil)
 			s.want(201, "", "PUT", api+"/"+r.UUID+"/artifacts/x.log.zst.age", with(token, "Content-Digest", digestOf(sealedBody)), sealedBody)

@@ -85,7 +85,7 @@ func TestBuildPageShowsPublicFiles(t *testing.T) {
 	}, nil)
 	page := s.page("/t/demo/build/" + r.UUID)
 	for _, want := range []string{
-		`width="640" height="400"`, "<span>red &lt;script&gt;alert(1)", "Its beginning", "Ansible&#39;s", "Zipped play", "&lt;script&gt;alert(2)",
+		`width="640" height="400"`, "<span>red &lt;script&gt;alert(1)", "The first 200 lines; the file has 500 KB", "Ansible&#39;s", "Zipped play", "&lt;script&gt;alert(2)",
 		`<iframe src="/t/demo/build/` + r.UUID + `/preview/report.html" sandbox="" loading="lazy" title=`, "/gallery",
 	} {
 		if !strings.Contains(page, want) {
@@ -118,7 +118,7 @@ func TestBuildPageShowsPublicFiles(t *testing.T) {
 	}
 	s.start(nil)
 	s.refresh()
-	if page = s.page("/t/demo/build/" + r.UUID); strings.Count(page, "the store has it no longer") != 3 {
+	if page = s.page("/t/demo/build/" + r.UUID); strings.Count(page, ": the record names it, but the store has it no longer") != 3 || strings.Count(page, ">gone</span>") != 3 || strings.Contains(page, "artifacts/log.txt") {
 		t.Errorf("the page does not say of three files that they are gone:\n%s", page)
 	}
 	s.want(410, "no longer", "GET", "/t/demo/build/"+r.UUID+"/preview/report.html", map[string]string{"Sec-Fetch-Dest": "iframe"}, nil)

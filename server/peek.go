@@ -124,7 +124,7 @@ func (s *Server) peek(ctx context.Context, b vitrine.Build, files []vitrine.Arti
 				v.Path = a.Path
 				s.peeks.put(key, v)
 			case errors.Is(err, fs.ErrNotExist):
-				v = web.Preview{Problem: "the record names it, but the store has it no longer"}
+				v = web.Preview{Gone: true, Problem: "the record names it, but the store has it no longer"}
 			case errors.Is(err, errDamaged): // it stays so, and to find that out again may take long
 				v = web.Preview{Path: a.Path, Problem: "it is damaged"}
 				s.peeks.put(key, v)

@@ -6,6 +6,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"vitrine"
 )
@@ -69,8 +70,10 @@ func (p BuildPage) beside(step int) *vitrine.Build {
 }
 
 // Framing reports whether the page has a frame: see [FramingPolicy].
+//
+// The page of a build that runs becomes, by live.js, that of one that has ended.
 func (p BuildPage) Framing() bool {
-	return slices.ContainsFunc(Previewed(p.Build), func(a vitrine.Artifact) bool { return PreviewOf(a) == FramePreview })
+	return p.Build.State == vitrine.Running || slices.ContainsFunc(Previewed(p.Build), func(a vitrine.Artifact) bool { return PreviewOf(a) == FramePreview })
 }
 
 // Gallery reports whether the build has images that a gallery would show.
@@ -148,8 +151,8 @@ func (p BuildPage) Opening() *opening {
 			continue
 		}
 		o := &opening{
-			Get:   fmt.Sprintf("vitrine get %s%s -o logs/", partial, p.Build.UUID),
-			Cat:   fmt.Sprintf("vitrine cat %s%s %s", partial, p.Build.UUID, operand(a.PlainPath())),
+			Get:   fmt.Sprintf("vitrine get %s%s -o logs/", partial, short(p.Build.UUID)),
+			Cat:   fmt.Sprintf("vitrine cat %s%s %s", partial, short(p.Build.UUID), operand(a.PlainPath())),
 			Stock: "age -d -i KEY " + operand(path.Base(a.Path)),
 		}
 		if strings.HasSuffix(a.Path, vitrine.SealedSuffix) {
@@ -159,6 +162,23 @@ func (p BuildPage) Opening() *opening {
 	}
 	return nil
 }
+
+// Partial is the command that reads what has come of a build, should it be
+// interrupted; empty, if nothing has.
+func (p BuildPage) Partial() string {
+	for _, a := range p.Coming {
+		if a.Sealed {
+			return fmt.Sprintf("vitrine cat --partial %s %s", short(p.Build.UUID), operand(a.PlainPath()))
+		}
+	}
+	return ""
+}
+
+// Seconds is how long ago t was, for a script to count on from.
+func (d document) Seconds(t time.Time) int64 { return int64(max(0, d.Now.Sub(t)) / time.Second) }
+
+// ImportedPath is the record of an imported build.
+func (d document) ImportedPath(uuid string) string { return ImportedPath(d.Tenant, uuid) }
 
 // A signed is where a record and its signature are, and how to check one with
 // the other.

@@ -70,7 +70,7 @@ type timeline struct {
 	Start, End time.Time
 	Took       string
 	Worked     string // by all builds together
-	Refs       []row  // a build of each ref, of the first ones
+	Refs       []row  // a build of each change or commit, of the first ones
 	RefsCut    int
 	Sealed     int // artifacts
 	Public     int
@@ -150,14 +150,18 @@ func (t *timeline) span(bs []vitrine.Build, now time.Time) {
 // sum adds up what the builds took and published, and for what they ran.
 func (t *timeline) sum(d document, bs []vitrine.Build) {
 	var worked time.Duration
-	seen := make(map[vitrine.Ref]bool)
+	seen := make(map[vitrine.Ref]bool) // of which only what names it
 	for _, b := range bs {
 		worked += b.Duration()
 		t.Sealed, t.Public, t.Bytes = t.Sealed+b.Sealed, t.Public+b.Public, t.Bytes+b.Bytes
-		if seen[b.Ref] {
+		name := vitrine.Ref{Project: b.Ref.Project, Change: b.Ref.Change, Patchset: b.Ref.Patchset}
+		if b.Ref.Change == 0 {
+			name = vitrine.Ref{Project: b.Ref.Project, Branch: b.Ref.Branch, NewRev: b.Ref.NewRev}
+		}
+		if seen[name] {
 			continue
 		}
-		seen[b.Ref] = true
+		seen[name] = true
 		if len(t.Refs) < maxRefs {
 			t.Refs = append(t.Refs, d.Row(b))
 		} else {

@@ -35,6 +35,9 @@ type shot struct {
 	URL string
 }
 
+// Tall reports whether the image is so tall that a list shows its top only.
+func (s shot) Tall() bool { return s.Width > 0 && s.Height > 2*s.Width }
+
 // A comparison is the images of one path. One of them may be missing.
 type comparison struct {
 	ID, Previous, Next string // of its full view, and those beside it
@@ -43,9 +46,21 @@ type comparison struct {
 	State              string // of same, changed, new, gone; empty without another build
 }
 
-// Word says what became of the image.
+// Word says what became of the image, as far as its size tells: nobody decodes it.
 func (p comparison) Word() string {
-	return map[string]string{"same": "the same", "changed": "changed", "new": "new", "gone": "only in the other build"}[p.State]
+	if p.State != "changed" {
+		return map[string]string{"same": "the same", "new": "new", "gone": "only in the other build"}[p.State]
+	}
+	a, b := p.Before, p.Now
+	switch more := b.Artifact.Size - a.Artifact.Size; {
+	case a.Width > 0 && b.Width > 0 && (a.Width != b.Width || a.Height != b.Height):
+		return fmt.Sprintf("changed, was %d × %d", a.Width, a.Height)
+	case more > 0:
+		return "changed, " + size(more) + " more"
+	case more < 0:
+		return "changed, " + size(-more) + " less"
+	}
+	return "changed"
 }
 
 // A gallery is the comparisons that a page shows: what changed before what did not.
@@ -67,8 +82,8 @@ func (d document) Gallery(p GalleryPage) gallery {
 	for _, a := range before[:min(len(before), MaxGallery)] {
 		there[a.Path] = d.shot(*p.Beside, a, p.BesidePreviews)
 	}
-	for _, a := range now[:min(len(now), MaxGallery)] {
-		v := comparison{Path: a.Path, Now: d.shot(p.Build, a, p.Previews), Before: there[a.Path]}
+	for i, a := range now[:min(len(now), MaxGallery)] {
+		v := comparison{ID: viewID(i), Path: a.Path, Now: d.shot(p.Build, a, p.Previews), Before: there[a.Path]}
 		delete(there, a.Path)
 		switch {
 		case p.Beside == nil:
@@ -84,7 +99,7 @@ func (d document) Gallery(p GalleryPage) gallery {
 	for _, a := range before {
 		if s := there[a.Path]; s != nil {
 			delete(there, a.Path)
-			g.Pairs = append(g.Pairs, comparison{Path: a.Path, Before: s, State: "gone"})
+			g.Pairs = append(g.Pairs, comparison{ID: viewID(len(g.Pairs)), Path: a.Path, Before: s, State: "gone"})
 		}
 	}
 	order := []string{"", "changed", "new", "gone", "same"}
@@ -92,12 +107,15 @@ func (d document) Gallery(p GalleryPage) gallery {
 	for i := range g.Pairs {
 		v := &g.Pairs[i]
 		g.n[v.State]++
-		v.ID = fmt.Sprintf("view-%d", i+1)
-		v.Previous = fmt.Sprintf("view-%d", (i+len(g.Pairs)-1)%len(g.Pairs)+1)
-		v.Next = fmt.Sprintf("view-%d", (i+1)%len(g.Pairs)+1)
+		v.Previous = g.Pairs[(i+len(g.Pairs)-1)%len(g.Pairs)].ID
+		v.Next = g.Pairs[(i+1)%len(g.Pairs)].ID
 	}
 	return g
 }
+
+// viewID is where the i-th image of the build, from 0, is shown large: see
+// [LargePath].
+func viewID(i int) string { return fmt.Sprintf("view-%d", i+1) }
 
 func (d document) shot(b vitrine.Build, a vitrine.Artifact, seen []Preview) *shot {
 	s := &shot{Artifact: a, URL: ArtifactPath(d.Tenant, b.UUID, a.Path)}

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"fmt"
 	"net/url"
 	"strings"
 
@@ -157,6 +158,11 @@ func LogPath(tenant, uuid, path string) string {
 // ServicePath is the page of one service.
 func ServicePath(tenant, name string) string { return tenantPath(tenant, "service", name) }
 
+// LargePath is the large view of the n-th image of a build, from 1, in its gallery.
+func LargePath(tenant, uuid string, n int) string {
+	return fmt.Sprintf("%s#view-%d", GalleryPath(tenant, uuid, ""), n)
+}
+
 // JobPath is the page of one job. A name that proxies or browsers would not
 // leave alone in a path gets the list narrowed to it instead.
 func JobPath(tenant, name string) string {
@@ -184,6 +190,11 @@ func RecordPath(tenant, uuid string, started bool) string {
 		return apiPath(tenant, "builds", uuid, "started.json")
 	}
 	return apiPath(tenant, "builds", uuid, "build.json")
+}
+
+// ImportedPath is the record of an imported build, which nobody signed.
+func ImportedPath(tenant, uuid string) string {
+	return apiPath(tenant, "builds", uuid, "imported.json")
 }
 
 // SignaturePath is the signature of the record at [RecordPath].

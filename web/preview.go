@@ -1,6 +1,8 @@
 package web
 
 import (
+	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -49,8 +51,10 @@ type Preview struct {
 	Width, Height int
 	// Ansible is what the file says, if it is Ansible's.
 	Ansible *ansible.Output
-	// Problem says why there is nothing to show.
+	// Problem says why there is nothing to show, and Gone that the store has the
+	// file no longer.
 	Problem string
+	Gone    bool
 }
 
 var imageTypes = map[string]string{
@@ -128,26 +132,58 @@ type shownFile struct {
 	ID    string // of its place on the page
 	URL   string // of the file
 	Frame string // address of the frame, for HTML
+	Large string // its large view in the gallery, of an image
 	Lines []string
+}
+
+// Base is the last part of the file's path, as a page shows it.
+func (f shownFile) Base() string { return cut(path.Base(f.Artifact.Path)) }
+
+// Extent says how much of a text there is to be seen, if it is not all.
+func (f shownFile) Extent() string {
+	switch {
+	case !f.More:
+		return ""
+	case f.Artifact.Lines > int64(len(f.Lines)):
+		return fmt.Sprintf("The first %s of %s lines", count(len(f.Lines)), count(f.Artifact.Lines))
+	}
+	return fmt.Sprintf("The first %s; the file has %s", plural(len(f.Lines), "line", "lines"), size(f.PlainSize))
 }
 
 // shownFiles are the files that a page shows, by kind.
 type shownFiles struct {
 	Thumbs, Texts, Frames []shownFile
 	Reports               []report
+	large                 map[string]string // where the gallery shows an image, by path
+	gone                  map[string]bool
+}
+
+// large is where the gallery shows each of the images of a build, by path.
+func (d document) large(b vitrine.Build) map[string]string {
+	m := make(map[string]string)
+	for i, a := range Images(b) {
+		if i < MaxGallery {
+			m[a.Path] = LargePath(d.Tenant, b.UUID, i+1)
+		}
+	}
+	return m
 }
 
 // Shown joins the artifacts that are previewed with what was found of them.
 func (d document) Shown(p BuildPage) shownFiles {
 	var all shownFiles
 	room := maxShownText
+	all.large = d.large(p.Build)
+	all.gone = make(map[string]bool)
 	for _, a := range Previewed(p.Build) {
 		f := shownFile{Artifact: a, ID: fileID(a.Path), URL: ArtifactPath(d.Tenant, p.Build.UUID, a.Path)}
 		if i := slices.IndexFunc(p.Previews, func(v Preview) bool { return v.Path == a.Path }); i >= 0 {
 			f.Preview = p.Previews[i]
 		}
+		all.gone[a.Path] = f.Gone
 		switch PreviewOf(a) {
 		case ImagePreview:
+			f.Large = all.large[a.Path]
 			all.Thumbs = append(all.Thumbs, f)
 		case FramePreview:
 			f.Frame = PreviewPath(d.Tenant, p.Build.UUID, a.Path)
@@ -167,14 +203,15 @@ func (d document) Shown(p BuildPage) shownFiles {
 	return all
 }
 
-// ids are the places of the files on the page, by path.
-func (s shownFiles) ids() map[string]string {
+// places are where the files are shown, on the page or in the gallery, by path.
+func (s shownFiles) places() map[string]string {
 	m := make(map[string]string)
+	maps.Copy(m, s.large)
 	for _, f := range slices.Concat(s.Texts, s.Frames) {
-		m[f.Artifact.Path] = f.ID
+		m[f.Artifact.Path] = "#" + f.ID
 	}
 	for _, r := range s.Reports {
-		m[r.Artifact.Path] = r.ID
+		m[r.Artifact.Path] = "#" + r.ID
 	}
 	return m
 }

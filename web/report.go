@@ -121,7 +121,7 @@ var statusKinds = map[ansible.Status]string{
 var statuses = []ansible.Status{ansible.Unreachable, ansible.Failed, ansible.Changed, ansible.OK, ansible.Skipped}
 
 func (r *reportRoom) view(t ansible.Task) taskView {
-	v := taskView{Name: t.Name, Failed: t.Failed(), Kind: "none", Word: "no host"}
+	v := taskView{Name: t.Name, Failed: t.Failed(), Kind: "none", Word: "skipped: nothing to do"}
 	if t.Took >= time.Second {
 		v.Took = duration(t.Took)
 	}

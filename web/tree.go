@@ -19,8 +19,8 @@ type file struct {
 	vitrine.Artifact
 	Base  string // its name in its folder
 	URL   string
-	Image bool
-	Shown string // id of its preview on the page, or empty
+	Shown string // link to its preview, or empty
+	Gone  bool   // the store has it no longer
 }
 
 // A folder is a part of the tree of artifacts.
@@ -38,7 +38,7 @@ type folder struct {
 // stays small: the upper levels before what lies below them. Files lead to where
 // they are on the page.
 func (d document) Tree(b vitrine.Build, on shownFiles) *folder {
-	shown := on.ids()
+	shown := on.places()
 	root := new(folder)
 	within := map[string]*folder{"": root}
 	for _, a := range b.Artifacts {
@@ -56,8 +56,10 @@ func (d document) Tree(b vitrine.Build, on shownFiles) *folder {
 			at = next
 			at.count(a)
 		}
-		f := file{Artifact: a, Base: parts[len(parts)-1], URL: ArtifactPath(d.Tenant, b.UUID, a.Path), Image: PreviewOf(a) == ImagePreview}
-		f.Shown = shown[a.Path]
+		f := file{Artifact: a, Base: parts[len(parts)-1], URL: ArtifactPath(d.Tenant, b.UUID, a.Path)}
+		if f.Gone = on.gone[a.Path]; !f.Gone {
+			f.Shown = shown[a.Path]
+		}
 		at.Files = append(at.Files, f)
 	}
 	room := maxListed

@@ -26,7 +26,9 @@ func (d document) Title() string {
 }
 
 // Wall reports whether the page may be as wide as a screen on a wall.
-func (d document) Wall() bool { return d.Page.template() == "overview" }
+func (d document) Wall() bool {
+	return d.Page.template() == "overview" || d.Page.template() == "gallery"
+}
 
 // A navLink is an entry of the navigation. Current is the value of aria-current.
 type navLink struct{ Text, Path, Current string }

@@ -121,6 +121,7 @@ var functions = template.FuncMap{
 	"keyringlink": keyringLink,
 	"link":        webLink,
 	"plural":      plural,
+	"short":       short,
 	"size":        size,
 	"whole":       whole,
 }

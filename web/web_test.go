@@ -14,6 +14,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -178,6 +179,7 @@ func TestLinks(t *testing.T) {
 		}},
 		{regexp.MustCompile(`^/api/v1/tenant/opendev/builds/([0-9a-f]+)/artifacts/(.+)$`), func(m []string) string { return ArtifactPath(T, m[1], m[2]) }},
 		{regexp.MustCompile(`^/api/v1/tenant/opendev/builds/([0-9a-f]+)/(build|started)\.json$`), func(m []string) string { return RecordPath(T, m[1], m[2] == "started") }},
+		{regexp.MustCompile(`^/api/v1/tenant/opendev/builds/([0-9a-f]+)/imported\.json$`), func(m []string) string { return ImportedPath(T, m[1]) }},
 		{regexp.MustCompile(`^/api/v1/tenant/opendev/builds/([0-9a-f]+)/(build|started)\.json\.sig$`), func(m []string) string { return SignaturePath(T, m[1], m[2] == "started") }},
 		{regexp.MustCompile(`^/api/v1/tenant/opendev/allowed_signers(?:\?commit=([0-9a-f]+))?$`), func(m []string) string { return AllowedSignersPath(T, m[1]) }},
 		{regexp.MustCompile(`^/t/opendev/feed\.(atom|json)(?:\?(.*))?$`), func(m []string) string {
@@ -185,6 +187,10 @@ func TestLinks(t *testing.T) {
 			return FeedPath(T, m[1], q)
 		}},
 		{regexp.MustCompile(`^/t/opendev/build/([0-9a-f]+)/gallery(?:\?beside=([0-9a-f]+))?$`), func(m []string) string { return GalleryPath(T, m[1], m[2]) }},
+		{regexp.MustCompile(`^/t/opendev/build/([0-9a-f]+)/gallery#view-([0-9]+)$`), func(m []string) string {
+			n, _ := strconv.Atoi(m[2])
+			return LargePath(T, m[1], n)
+		}},
 		{regexp.MustCompile(`^/t/opendev/build/([0-9a-f]+)/preview/(.+)$`), func(m []string) string { return PreviewPath(T, m[1], m[2]) }},
 		{regexp.MustCompile(`^/logs/opendev/([0-9a-f]+)/(.*)$`), func(m []string) string { return LogPath(T, m[1], m[2]) }},
 		{regexp.MustCompile(`^(?:\.\./|[A-Za-z0-9._+@=,-]+/?)$`), func(m []string) string { return m[0] }}, // of a folder

@@ -96,7 +96,8 @@ func verb(b vitrine.Build) string {
 	return "For"
 }
 
-// duration is d as "48 s", "3 min 22 s", "1 h 04 min" or "2 d 3 h".
+// duration is d as "48 s", "3 min 22 s", "1 h 04 min", "2 d 3 h" or "1 d". live.js says it
+// in the same words.
 func duration(d time.Duration) string {
 	s := int64(max(d, 0).Round(time.Second) / time.Second)
 	switch {
@@ -106,6 +107,9 @@ func duration(d time.Duration) string {
 		return fmt.Sprintf("%d min %02d s", s/60, s%60)
 	case s < 24*3600:
 		return fmt.Sprintf("%d h %02d min", s/3600, s/60%60)
+	}
+	if s/3600%24 == 0 {
+		return fmt.Sprintf("%d d", s/(24*3600))
 	}
 	return fmt.Sprintf("%d d %d h", s/(24*3600), s/3600%24)
 }
@@ -166,6 +170,9 @@ func plural(n int, one, many string) string {
 // The length, in characters, up to which a name is shown whole, and what is
 // kept of a longer one at its start and end.
 const maxShown, keptStart, keptEnd = 64, 40, 20
+
+// short is as much of a build's id as a command needs: BUILD may be the start of one.
+func short(uuid string) string { return uuid[:min(len(uuid), 12)] }
 
 // hidden are the characters that turn the writing direction, replaced: with them
 // one name could look like another.

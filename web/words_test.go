@@ -19,7 +19,7 @@ func TestWords(t *testing.T) {
 	for _, c := range []struct{ got, want string }{
 		{duration(0), "0 s"}, {duration(-time.Hour), "0 s"}, {duration(48 * time.Second), "48 s"},
 		{duration(202 * time.Second), "3 min 22 s"}, {duration(123 * time.Second), "2 min 03 s"},
-		{duration(64 * time.Minute), "1 h 04 min"}, {duration(51 * time.Hour), "2 d 3 h"},
+		{duration(64 * time.Minute), "1 h 04 min"}, {duration(51 * time.Hour), "2 d 3 h"}, {duration(24*time.Hour + 59*time.Minute), "1 d"},
 		{size(0), "0 B"}, {size(999), "999 B"}, {size(1000), "1 KB"}, {size(48213), "48 KB"},
 		{size(999_499), "999 KB"}, {size(999_999), "1.0 MB"}, {size(1_912_345), "1.9 MB"},
 		{size(12_000_000), "12 MB"}, {size(math.MaxInt64), "9223 PB"},

@@ -197,7 +197,7 @@ func (b *tab) axe() []string {
 		b.t.Fatalf("axe-core is not installed (npm ci in this folder does it): %v", err)
 	}
 	b.do(chromedp.Evaluate(string(source)+";0", nil))
-	return eval[[]string](b, `axe.run(document, {resultTypes: ["violations"], runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}).then((r) =>
+	return eval[[]string](b, `axe.run(document, {iframes: false, resultTypes: ["violations"], runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}).then((r) =>
 		r.violations.flatMap((v) => v.nodes.slice(0, 3).map((n) => v.id + ": " + v.help + ": " + n.html.slice(0, 120) + " " + (n.failureSummary || "").replace(/\s+/g, " ").slice(29, 200))))`)
 }
 

@@ -99,6 +99,33 @@ func TestLive(t *testing.T) {
 	b.quiet("the list")
 }
 
+// The page of a build that runs counts on, and becomes that of its end by itself,
+// with the focus where it was and the end said aloud.
+func TestBuildEnds(t *testing.T) {
+	w := newWorld(t)
+	b := newTab(t, chromium(t), w)
+	b.look(laptop, false)
+	b.open(w.url + "/t/" + tenant + "/build/" + w.running.UUID)
+	b.until(`!document.querySelector("[data-live]").hidden && document.querySelector("[data-still]").hidden`)
+	b.do(chromedp.Evaluate(`window.first = document.querySelector("[data-running]").textContent; 0`, nil))
+	b.until(`/^1 min \d\d s$/.test(document.querySelector("[data-running]").textContent) && document.querySelector("[data-running]").textContent !== window.first`)
+	b.do(chromedp.Focus(".crumb a:nth-of-type(2)", chromedp.ByQuery))
+
+	ended := *w.running
+	ended.Result, ended.EndTime = vitrine.Success, w.now
+	w.file(&ended, "report.html", "text/html", []byte("<!doctype html><title>R</title><p>All is well."))
+	w.publish(&ended)
+	w.must(w.server.Refresh(t.Context()))
+	b.until(`/^Succeeded in 1 min/.test(document.querySelector("h1").innerText) && document.title.startsWith("Succeeded")`)
+	if got := eval[bool](b, `document.activeElement.matches(".crumb a:nth-of-type(2)") && /Succeeded/.test(document.querySelector("body > [role=status]").textContent)
+		&& !document.querySelector("[data-events], [data-running]") && document.querySelectorAll(".cmd").length === document.querySelectorAll(".cmd button").length`); !got {
+		t.Error("the focus, the word aloud or the copy buttons are lost")
+	}
+	b.do(chromedp.Evaluate(`document.querySelector("iframe").scrollIntoView(); 0`, nil))
+	time.Sleep(300 * time.Millisecond) // for the frame, which the policy must let in
+	b.quiet("the build")
+}
+
 // The images of a build are looked at by keyboard, and beside those of the build
 // before.
 func TestGallery(t *testing.T) {
@@ -113,8 +140,27 @@ func TestGallery(t *testing.T) {
 	b.until(`document.querySelector(".full:target")`)
 	b.shoot("gallery-large-laptop-light")
 	first := eval[string](b, "location.hash")
-	b.do(chromedp.KeyEvent(kb.ArrowRight))
+	covers := func() {
+		t.Helper()
+		if got := eval[string](b, `(() => { const r = document.querySelector(".full:target").getBoundingClientRect(); return [r.x, r.y, r.width - innerWidth, r.height - innerHeight].join(" "); })()`); got != "0 0 0 0" {
+			t.Errorf("the large view is off by %s", got)
+		}
+	}
+	covers()
+	sides := `[...document.querySelectorAll(".full:target figure")].filter((e) => e.checkVisibility()).map((e) => e.className).join(" ")`
+	for _, press := range []struct{ key, want string }{{"b", "before"}, {" ", "now"}, {" ", "before"}, {"a", "now"}, {"s", "before now"}} {
+		b.do(chromedp.KeyEvent(press.key))
+		if got := eval[string](b, sides); got != press.want {
+			t.Errorf("key %q shows %q, want %q", press.key, got, press.want)
+		}
+	}
+	b.do(chromedp.KeyEvent("1"))
+	if got := eval[bool](b, `[...document.querySelectorAll(".full:target img")].every((e) => e.width === e.naturalWidth)`); !got {
+		t.Error("1:1 is not")
+	}
+	b.do(chromedp.KeyEvent("1"), chromedp.KeyEvent(kb.ArrowRight))
 	b.until(`location.hash !== "` + first + `" && document.querySelector(".full:target")`)
+	covers()
 	b.do(chromedp.KeyEvent(kb.ArrowLeft))
 	b.until(`location.hash === "` + first + `"`)
 	b.do(chromedp.KeyEvent(kb.Escape))

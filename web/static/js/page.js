@@ -1,22 +1,26 @@
 // What a page does beyond its HTML: copy buttons, and relative times that stay
 // true while it is open. Everything works without it.
 
-for (const block of document.querySelectorAll(".cmd")) {
-  const button = document.createElement("button");
-  button.type = "button";
-  button.textContent = "Copy";
-  button.addEventListener("click", async () => {
-    try {
-      await navigator.clipboard.writeText(block.querySelector("code").textContent);
-      button.textContent = "Copied";
-    } catch {
-      getSelection().selectAllChildren(block.querySelector("code"));
-      button.textContent = "Selected";
-    }
-    setTimeout(() => { button.textContent = "Copy"; }, 2000);
-  });
-  block.append(button);
+function copyButtons() {
+  for (const block of document.querySelectorAll(".cmd")) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = "Copy";
+    button.addEventListener("click", async () => {
+      try {
+        await navigator.clipboard.writeText(block.querySelector("code").textContent);
+        button.textContent = "Copied";
+      } catch {
+        getSelection().selectAllChildren(block.querySelector("code"));
+        button.textContent = "Selected";
+      }
+      setTimeout(() => { button.textContent = "Copy"; }, 2000);
+    });
+    block.append(button);
+  }
 }
+copyButtons();
+document.addEventListener("redrawn", copyButtons); // by live.js: all blocks are new ones
 
 // The words are those of func ago in words.go.
 function ago(seconds) {
