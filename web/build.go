@@ -6,7 +6,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"time"
 
 	"vitrine"
 )
@@ -173,9 +172,6 @@ func (p BuildPage) Partial() string {
 	}
 	return ""
 }
-
-// Seconds is how long ago t was, for a script to count on from.
-func (d document) Seconds(t time.Time) int64 { return int64(max(0, d.Now.Sub(t)) / time.Second) }
 
 // ImportedPath is the record of an imported build.
 func (d document) ImportedPath(uuid string) string { return ImportedPath(d.Tenant, uuid) }

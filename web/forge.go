@@ -1,7 +1,6 @@
 package web
 
 import (
-	"fmt"
 	"net/url"
 	"regexp"
 	"strings"
@@ -41,12 +40,9 @@ func keyringLink(k vitrine.Keyring) string {
 	return webLink(k.URL)
 }
 
-// CommitBuilds are the builds of the commit, and ChangeBuilds those of the change:
-// what there is to link to where the forge is not known.
+// CommitBuilds are the builds of the commit: what there is to link to where the
+// forge is not known.
 func (r row) CommitBuilds() string { return r.d.BuildsWith("newrev", r.Ref.NewRev) }
-
-// ChangeBuilds: see CommitBuilds.
-func (r row) ChangeBuilds() string { return r.d.BuildsWith("change", fmt.Sprint(r.Ref.Change)) }
 
 // pullPath ends the address of a repository in that of a change to it.
 var pullPath = regexp.MustCompile(`^(https://[^/]+/.+?)/(?:pull|pulls|-/merge_requests)/[0-9]+(?:/.*)?$`)

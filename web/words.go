@@ -96,7 +96,7 @@ func verb(b vitrine.Build) string {
 	return "For"
 }
 
-// duration is d as "48 s", "3 min 22 s", "1 h 04 min", "2 d 3 h" or "1 d". live.js says it
+// duration is d as "48 s", "3 min 22 s", "1 h 04 min", "2 d 3 h" or "1 d". page.js says it
 // in the same words.
 func duration(d time.Duration) string {
 	s := int64(max(d, 0).Round(time.Second) / time.Second)

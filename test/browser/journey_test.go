@@ -107,8 +107,8 @@ func TestBuildEnds(t *testing.T) {
 	b.look(laptop, false)
 	b.open(w.url + "/t/" + tenant + "/build/" + w.running.UUID)
 	b.until(`!document.querySelector("[data-live]").hidden && document.querySelector("[data-still]").hidden`)
-	b.do(chromedp.Evaluate(`window.first = document.querySelector("[data-running]").textContent; 0`, nil))
-	b.until(`/^1 min \d\d s$/.test(document.querySelector("[data-running]").textContent) && document.querySelector("[data-running]").textContent !== window.first`)
+	b.do(chromedp.Evaluate(`window.first = document.querySelector("[data-since]").textContent; 0`, nil))
+	b.until(`/^1 min \d\d s$/.test(document.querySelector("[data-since]").textContent) && document.querySelector("[data-since]").textContent !== window.first`)
 	b.do(chromedp.Focus(".crumb a:nth-of-type(2)", chromedp.ByQuery))
 
 	ended := *w.running
@@ -118,7 +118,7 @@ func TestBuildEnds(t *testing.T) {
 	w.must(w.server.Refresh(t.Context()))
 	b.until(`/^Succeeded in 1 min/.test(document.querySelector("h1").innerText) && document.title.startsWith("Succeeded")`)
 	if got := eval[bool](b, `document.activeElement.matches(".crumb a:nth-of-type(2)") && /Succeeded/.test(document.querySelector("body > [role=status]").textContent)
-		&& !document.querySelector("[data-events], [data-running]") && document.querySelectorAll(".cmd").length === document.querySelectorAll(".cmd button").length`); !got {
+		&& !document.querySelector("[data-events], [data-since]") && document.querySelectorAll(".cmd").length === document.querySelectorAll(".cmd button").length`); !got {
 		t.Error("the focus, the word aloud or the copy buttons are lost")
 	}
 	b.do(chromedp.Evaluate(`document.querySelector("iframe").scrollIntoView(); 0`, nil))

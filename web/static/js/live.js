@@ -64,9 +64,7 @@ function redraw() {
     document.dispatchEvent(new CustomEvent("redrawn"));
     said.textContent = `A build has ended: ${main.querySelector("h1").textContent}`;
     element = next ?? null;
-    from = performance.now();
     open();
-    count();
   };
   request.onerror = request.ontimeout = stale;
   request.open("GET", location.href);
@@ -80,32 +78,9 @@ function stale() {
   }
 }
 
-// How long a build has run counts on from what the server said, whatever the
-// clock here shows. The words are those of func duration in words.go.
-let counting, from = 0;
-
-function count() {
-  clearInterval(counting);
-  const running = [...document.querySelectorAll("[data-running]")];
-  if (running.length === 0) return;
-  counting = setInterval(() => {
-    for (const e of running) e.textContent = duration(Number(e.dataset.running) + Math.floor((performance.now() - from) / 1000));
-  }, 1000);
-}
-
-function duration(s) {
-  const two = (n) => String(n).padStart(2, "0");
-  if (s < 60) return `${s} s`;
-  if (s < 3600) return `${Math.floor(s / 60)} min ${two(s % 60)} s`;
-  if (s < 24 * 3600) return `${Math.floor(s / 3600)} h ${two(Math.floor(s / 60) % 60)} min`;
-  const days = Math.floor(s / 86400), hours = Math.floor(s / 3600) % 24;
-  return hours ? `${days} d ${hours} h` : `${days} d`;
-}
-
 if (element) {
   document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
   addEventListener("pagehide", close);
   addEventListener("pageshow", (e) => { if (e.persisted) open(); });
   open();
 }
-count();

@@ -45,7 +45,8 @@ function duration(seconds) {
   if (s < 60) return `${s} s`;
   if (s < 3600) return `${Math.floor(s / 60)} min ${two(s % 60)} s`;
   if (s < 24 * 3600) return `${Math.floor(s / 3600)} h ${two(Math.floor(s / 60) % 60)} min`;
-  return `${Math.floor(s / 86400)} d ${Math.floor(s / 3600) % 24} h`;
+  const days = Math.floor(s / 86400), hours = Math.floor(s / 3600) % 24;
+  return hours ? `${days} d ${hours} h` : `${days} d`;
 }
 
 setInterval(() => {
