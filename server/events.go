@@ -21,6 +21,7 @@ import (
 const (
 	maxListeners    = 512 // of all pages together
 	maxListenersOne = 16  // of one address
+	maxListenersOur = 256 // of one address of our own network, which may be a proxy's
 	maxNewer        = 100 // builds that are counted: pages say 99+
 
 	versionEvery = time.Second      // between looks whether the index has changed, for all listeners
@@ -184,8 +185,13 @@ func (l *listeners) add(address string) (chan struct{}, error) {
 		return nil, errUnavailable("the server is stopping")
 	case len(l.wake) >= maxListeners:
 		return nil, errUnavailable(fmt.Sprintf("more than %d pages listen", maxListeners))
-	case l.by[address] >= maxListenersOne && isStranger(address):
-		return nil, refuse(http.StatusTooManyRequests, "more than %d pages of one address listen", maxListenersOne)
+	}
+	most := maxListenersOur
+	if isStranger(address) {
+		most = maxListenersOne
+	}
+	if l.by[address] >= most {
+		return nil, refuse(http.StatusTooManyRequests, "more than %d pages of one address listen", most)
 	}
 	wake := make(chan struct{}, 1)
 	l.wake[wake] = true
@@ -223,11 +229,12 @@ func (l *listeners) stop() {
 // Only one watch runs at a time.
 func (l *listeners) watch(version func() (int64, error)) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.watching {
+	isWatched := l.watching
+	l.watching = true
+	l.mu.Unlock()
+	if isWatched {
 		return
 	}
-	l.watching = true
 	// Read before any listener asks, so that no change is missed between.
 	last, _ := version()
 	go func() {

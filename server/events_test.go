@@ -146,9 +146,11 @@ func TestEventsRefuse(t *testing.T) {
 		return w
 	}
 	for i := range 512 {
-		address := "10.0.0.1:1"
+		address := "10.0.0.2:1"
 		if i < 16 {
 			address = "192.0.2.1:1"
+		} else if i < 16+256 {
+			address = "10.0.0.1:1"
 		}
 		if w := open(address); w.Code != 200 {
 			t.Fatalf("listener %d: %d", i, w.Code)
@@ -158,12 +160,17 @@ func TestEventsRefuse(t *testing.T) {
 				t.Errorf("a 17th page of one address: %d %v", w.Code, w.Header())
 			}
 		}
+		if i == 16+255 {
+			if w := open("10.0.0.1:2"); w.Code != 429 {
+				t.Errorf("a 257th page of one address of our network: %d", w.Code)
+			}
+		}
 	}
 	if w := open("192.0.2.2:1"); w.Code != 503 || w.Header().Get("Retry-After") == "" {
 		t.Errorf("listener 513: %d %v", w.Code, w.Header())
 	}
 	cancel()
-	for range 514 {
+	for range 515 {
 		<-ended
 	}
 	ctx, cancel = context.WithCancel(context.Background())

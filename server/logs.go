@@ -49,7 +49,11 @@ func isGzippedOutput(a vitrine.Artifact) bool {
 
 // logsFolder is the folder without its slash.
 func (s *Server) logsFolder(c echo.Context) error {
-	return c.Redirect(http.StatusMovedPermanently, web.LogsPath(s.Tenant, param(c, "uuid")))
+	b, _, err := s.Index.Build(c.Request().Context(), param(c, "uuid"))
+	if err != nil {
+		return err
+	}
+	return c.Redirect(http.StatusMovedPermanently, web.LogsPath(s.Tenant, b.UUID))
 }
 
 // logsFile is what lies in the folder: a folder below it, or a file.
@@ -75,10 +79,12 @@ func (s *Server) logsFile(c echo.Context) error {
 	if name == zuul.ScriptName && zuul.HasScript(b) {
 		return s.madeLog(c, plainText, s.downloadScript(b))
 	}
-	files := s.logFiles(b)
-	if i := slices.IndexFunc(files, func(f logFile) bool { return f.path == name }); i >= 0 {
-		return s.logFile(c, b, files[i])
+	if i := slices.IndexFunc(b.Artifacts, func(a vitrine.Artifact) bool { return a.Path == name }); i >= 0 {
+		if f, ok := logFileOf(b.Artifacts[i]); ok {
+			return s.logFile(c, b, f)
+		}
 	}
+	files := s.logFiles(b) // a folder is what they are in
 	if name == "" || strings.HasSuffix(name, "/") {
 		if folders, here, ok := folderOf(files, name); ok {
 			return compress(func(c echo.Context) error { return s.logsPage(c, b, name, folders, here) })(c)

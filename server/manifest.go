@@ -23,19 +23,27 @@ type logFile struct {
 	attachment bool // never shown in place
 }
 
+// logFileOf is the file of an artifact; ok is false if the server makes one of that
+// name.
+func logFileOf(a vitrine.Artifact) (f logFile, ok bool) {
+	if zuul.IsGenerated(a.Path) && !a.Sealed {
+		return logFile{}, false
+	}
+	f = logFile{path: a.Path, artifact: a, size: a.Size}
+	f.mediaType, f.attachment = logType(a)
+	if isGzippedOutput(a) {
+		f.mediaType, f.encoding, f.attachment = "application/json", "gzip", false
+	}
+	return f, true
+}
+
 // logFiles are all files of a build's folder but the manifest, by path.
 func (s *Server) logFiles(b vitrine.Build) []logFile {
 	var files []logFile
 	for _, a := range b.Artifacts {
-		if zuul.IsGenerated(a.Path) && !a.Sealed {
-			continue
+		if f, ok := logFileOf(a); ok {
+			files = append(files, f)
 		}
-		f := logFile{path: a.Path, artifact: a, size: a.Size}
-		f.mediaType, f.attachment = logType(a)
-		if isGzippedOutput(a) {
-			f.mediaType, f.encoding, f.attachment = "application/json", "gzip", false
-		}
-		files = append(files, f)
 	}
 	if zuul.HasScript(b) {
 		files = append(files, logFile{path: zuul.ScriptName, mediaType: plainText, size: int64(len(s.downloadScript(b)))})

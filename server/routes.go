@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -68,6 +69,12 @@ func (s *Server) routes() *echo.Echo {
 	for _, path := range []string{"/api/info", "/api/tenants", "/api/connections", "/api/components", "/api/tenant/*"} {
 		e.Any(path, zuul)
 	}
+	e.RouteNotFound("/api/*", func(c echo.Context) error {
+		if p := c.Request().URL.Path; p == "/api/v1" || strings.HasPrefix(p, "/api/v1/") {
+			return echo.ErrNotFound
+		}
+		return zuul(c)
+	})
 
 	api := e.Group("/api/v1/tenant/:tenant") // see apiRules
 	get(api, "/builds", compress(s.apiBuilds))

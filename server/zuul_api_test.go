@@ -50,3 +50,27 @@ func TestZuulAddresses(t *testing.T) {
 	}
 	s.want(400, "GREEN", "GET", "/t/demo/builds?exclude_result=GREEN", nil, nil)
 }
+
+// Whatever is asked of Zuul's API and is not there, any page of any origin may
+// read so, as a line of text.
+func TestZuulNotFound(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	for _, path := range []string{
+		"/api/", "/api/nothing", "/api/tenant/demo//builds", "/api/tenant//builds", "/api/tenant/demo/../builds", "/api//info", "/api/tenant/demo/nothing",
+	} {
+		resp, body := s.ask("GET", path)
+		if resp.StatusCode != 404 || resp.Header.Get("Access-Control-Allow-Origin") != "*" || resp.Header.Get("Content-Type") != "text/plain; charset=utf-8" {
+			t.Errorf("%s: %d %v %q", path, resp.StatusCode, resp.Header, body)
+		}
+	}
+	if resp, _ := s.ask("GET", "/api/v1/nothing"); resp.StatusCode != 404 || resp.Header.Get("Content-Type") != "application/problem+json" {
+		t.Errorf("our own: %d %v", resp.StatusCode, resp.Header)
+	}
+	// A build that is not there has no folder to be sent to.
+	for _, path := range []string{"/logs/demo/nothing", "/logs/demo/x%2f..%2fy", "/logs/demo/" + newID()} {
+		if resp, _ := s.ask("GET", path); resp.StatusCode != 404 {
+			t.Errorf("%s: %d to %q", path, resp.StatusCode, resp.Header.Get("Location"))
+		}
+	}
+}

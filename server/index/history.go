@@ -31,11 +31,16 @@ type JobHistory struct {
 // overview keeps the last answers of Services: a wall asks again and again, and
 // the bars of a hundred services are thousands of rows.
 type overview struct {
+	asking sync.Mutex // held to find an answer out
+
 	mu      sync.Mutex
-	version int64 // of the index
-	tick    int64 // what time alone changes, it may do so late by a tick
+	as      asOf
 	answers map[int][]ServiceHistory
 }
+
+// asOf is when an answer is right: for a version of the index, and a tick of time,
+// as what time alone changes may do so late by that.
+type asOf struct{ version, tick int64 }
 
 const (
 	tick       = 5 // seconds
@@ -45,29 +50,41 @@ const (
 // Services returns all services that ever had a build, by name, each with its
 // last n builds. Callers share what they are told and must not change it.
 func (x *Index) Services(ctx context.Context, n int) ([]ServiceHistory, error) {
-	version, err := x.Version(ctx) // before looking: what comes meanwhile is another's
+	o := &x.overview
+	list, told, err := x.told(ctx, n)
+	if err == nil && list == nil {
+		// One finds it out for all who ask at the same time.
+		o.asking.Lock()
+		defer o.asking.Unlock()
+		if list, told, err = x.told(ctx, n); err == nil && list == nil {
+			list, err = x.services(ctx, n)
+		}
+	}
 	if err != nil {
-		return nil, fmt.Errorf("list services: %w", err)
-	}
-	now, o := time.Now().Unix()/tick, &x.overview
-	o.mu.Lock()
-	if o.version != version || o.tick != now || len(o.answers) >= maxAnswers {
-		o.version, o.tick, o.answers = version, now, make(map[int][]ServiceHistory)
-	}
-	list, ok := o.answers[n]
-	o.mu.Unlock()
-	if ok {
-		return list, nil
-	}
-	if list, err = x.services(ctx, n); err != nil {
 		return nil, fmt.Errorf("list services: %w", err)
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.version == version && o.tick == now {
+	if o.as == told && list != nil {
 		o.answers[n] = list
 	}
 	return list, nil
+}
+
+// told is the answer for n, if there is one already, else nil; and of what state
+// of the index it is, or one that is found out from now on.
+func (x *Index) told(ctx context.Context, n int) ([]ServiceHistory, asOf, error) {
+	version, err := x.Version(ctx) // before looking: what comes meanwhile is another's
+	if err != nil {
+		return nil, asOf{}, err
+	}
+	now, o := asOf{version, time.Now().Unix() / tick}, &x.overview
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.as != now || len(o.answers) >= maxAnswers {
+		o.as, o.answers = now, make(map[int][]ServiceHistory)
+	}
+	return o.answers[n], now, nil
 }
 
 func (x *Index) services(ctx context.Context, n int) ([]ServiceHistory, error) {

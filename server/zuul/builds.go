@@ -26,6 +26,11 @@ func (a *api) builds(w http.ResponseWriter, r *http.Request) error {
 	if p.nothing {
 		return writeList(w, r, once([]zuul.Build{}))
 	}
+	done, err := a.alone(r.Context(), p.limit)
+	if err != nil {
+		return err
+	}
+	defer done()
 	return writeList(w, r, func(yield func(zuul.Build, error) bool) {
 		for b, err := range a.complete(r.Context(), a.pages(r.Context(), p.query, p.limit)) {
 			var z zuul.Build
@@ -118,6 +123,11 @@ func (a *api) buildsets(w http.ResponseWriter, r *http.Request) error {
 	if p.nothing {
 		return writeList(w, r, once([]zuul.Buildset{}))
 	}
+	done, err := a.alone(r.Context(), p.limit)
+	if err != nil {
+		return err
+	}
+	defer done()
 	return writeList(w, r, func(yield func(zuul.Buildset, error) bool) {
 		for s, err := range inPages(p, func(q index.Query) ([]index.Buildset, error) { return a.Index.Buildsets(r.Context(), q) }) {
 			if !yield(buildsetOf(s), err) || err != nil {
@@ -203,6 +213,11 @@ func (a *api) buildTimes(w http.ResponseWriter, r *http.Request) error {
 	if p.nothing {
 		return writeList(w, r, once([]buildTime{}))
 	}
+	done, err := a.alone(r.Context(), p.limit)
+	if err != nil {
+		return err
+	}
+	defer done()
 	return writeList(w, r, func(yield func(buildTime, error) bool) {
 		for b, err := range inPages(p, func(q index.Query) ([]vitrine.Build, error) { return a.Index.BuildTimes(r.Context(), q, since, until) }) {
 			t := buildTime{

@@ -7,11 +7,13 @@
 package zuul
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -43,6 +45,32 @@ const (
 type api struct {
 	Config
 	began time.Time
+	large chan struct{} // one element for each large answer under way
+}
+
+// Answers of more rows than a page of the index has take long: of all that are
+// asked for, so many are made at once, and the others wait for so long.
+const (
+	largeAtOnce = 2
+	largeWait   = 5 * time.Second
+)
+
+// alone waits until an answer of so many rows may begin; done is to be called at
+// its end.
+func (a *api) alone(ctx context.Context, rows int) (done func(), err error) {
+	if rows <= index.MaxLimit {
+		return func() {}, nil
+	}
+	wait := time.NewTimer(largeWait)
+	defer wait.Stop()
+	select {
+	case a.large <- struct{}{}:
+		return func() { <-a.large }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-wait.C:
+		return nil, refuse(http.StatusServiceUnavailable, "others are being told of more than %d rows: come again later, or ask for fewer", index.MaxLimit)
+	}
 }
 
 // A refusal is an error whose text is meant for the one who asked.
@@ -88,13 +116,13 @@ func (a *api) below() map[string]handler {
 
 // Handler serves everything below /api but /api/v1.
 func Handler(c Config) http.Handler {
-	a := &api{Config: c, began: time.Now()}
+	a := &api{Config: c, began: time.Now(), large: make(chan struct{}, largeAtOnce)}
 	mux := http.NewServeMux()
 	paths := make(map[string]string) // for /api
-	for path, h := range a.below() {
-		mux.Handle("/api/tenant/{tenant}/"+path, a.answer(a.ofTenant(h)))
-		name := "tenant_" + strings.NewReplacer("/{", "_", "}", "", "...", "", "/", "_").Replace(path)
-		paths[name] = "/api/tenant/{tenant}/" + strings.Replace(path, "...", "", 1)
+	for rest, h := range a.below() {
+		mux.Handle("/api/tenant/{tenant}/"+rest, a.answer(a.ofTenant(h)))
+		name := "tenant_" + strings.NewReplacer("/{", "_", "}", "", "...", "", "/", "_").Replace(rest)
+		paths[name] = "/api/tenant/{tenant}/" + strings.Replace(rest, "...", "", 1)
 	}
 	for _, name := range []string{"info", "tenants", "connections", "components"} {
 		paths[name] = "/api/" + name
@@ -107,7 +135,16 @@ func Handler(c Config) http.Handler {
 	mux.Handle("/", a.answer(func(http.ResponseWriter, *http.Request) error {
 		return refuse(http.StatusNotFound, "this history does not answer that part of Zuul's API")
 	}))
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// A path that the mux would clean it answers with a page that sends elsewhere.
+		if p := r.URL.Path; path.Clean(p) != strings.TrimSuffix(p, "/") {
+			a.answer(func(http.ResponseWriter, *http.Request) error {
+				return refuse(http.StatusNotFound, "this history does not answer that part of Zuul's API")
+			}).ServeHTTP(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
 
 // ofTenant refuses what is asked of another tenant than this one.
@@ -149,6 +186,9 @@ func (a *api) answer(h handler) http.Handler {
 		switch {
 		case err == nil:
 		case errors.As(err, &refused):
+			if refused.status == http.StatusServiceUnavailable {
+				head.Set("Retry-After", "5")
+			}
 			writeError(w, refused.status, refused.reason)
 		case errors.Is(err, index.ErrQuery):
 			writeError(w, http.StatusBadRequest, err.Error())
