@@ -103,7 +103,7 @@ func TestBigBuilds(t *testing.T) {
 	t.Parallel()
 	const files = 1500
 	var records []*vitrine.Record
-	for i := range 5 {
+	for i := range 3 { // together more than the index reads at once
 		records = append(records, record(i, func(r *vitrine.Record) {
 			r.Artifacts = nil
 			for n := range files {
@@ -120,7 +120,7 @@ func TestBigBuilds(t *testing.T) {
 			Metadata struct{ Logfiles []string }
 		}
 	}
-	if err := json.Unmarshal([]byte(body), &list); err != nil || len(list) != 5 {
+	if err := json.Unmarshal([]byte(body), &list); err != nil || len(list) != 3 {
 		t.Fatalf("%d builds, %v", len(list), err)
 	}
 	for i, b := range list {
