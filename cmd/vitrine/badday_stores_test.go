@@ -124,7 +124,7 @@ func newBadDay(t *testing.T, s *badStore, keys demoKeys, logs string) *badDay {
 	return d
 }
 
-const badUUID = "3f0c9a51d2e84f0b9d1c5a7e2b60aa91"
+const badDayUUID = "3f0c9a51d2e84f0b9d1c5a7e2b60aa91"
 
 func (d *badDay) newCommand(args ...string) *exec.Cmd {
 	cmd := vitrineCommand(d.dir, d.keys, args...)
@@ -152,7 +152,7 @@ func (d *badDay) publish(args ...string) (string, error) {
 }
 
 func (d *badDay) publishLogs() (string, error) {
-	return d.publish("--job", "infra-prod-service-codesearch", "--result", "SUCCESS", "--uuid", badUUID, d.logs)
+	return d.publish("--job", "infra-prod-service-codesearch", "--result", "SUCCESS", "--uuid", badDayUUID, d.logs)
 }
 
 // resume sends what waits, after which the build must be there.
@@ -256,10 +256,10 @@ func objectBytes(ctx context.Context, b storage.Bucket, key string) ([]byte, err
 // and told nobody a secret.
 func (d *badDay) wantKept(out string, err error) {
 	d.t.Helper()
-	if _, statErr := os.Stat(filepath.Join(d.dir, "state", "vitrine", "spool", badUUID, "build.json")); statErr != nil {
+	if _, statErr := os.Stat(filepath.Join(d.dir, "state", "vitrine", "spool", badDayUUID, "build.json")); statErr != nil {
 		d.t.Errorf("nothing is kept: %v", statErr)
 	}
-	if err == nil || !strings.Contains(out, badUUID) || !strings.Contains(out, "publish --resume") {
+	if err == nil || !strings.Contains(out, badDayUUID) || !strings.Contains(out, "publish --resume") {
 		d.t.Errorf("publish: %v, and it says\n%s", err, out)
 	}
 	for _, secret := range []string{os.Getenv("AWS_SECRET_ACCESS_KEY") + "\n", "X-Amz-Signature", "temp_url_sig", "AUTH_tk"} {
@@ -282,7 +282,7 @@ func (d *badDay) wantPublished() {
 		return
 	}
 	page, err := d.history().Builds(d.t.Context(), nil)
-	if err != nil || len(page.Builds) != 1 || page.Builds[0].UUID != badUUID || page.Builds[0].State != vitrine.Finished {
+	if err != nil || len(page.Builds) != 1 || page.Builds[0].UUID != badDayUUID || page.Builds[0].State != vitrine.Finished {
 		d.t.Errorf("the server lists %+v, %v", page.Builds, err)
 	}
 }
@@ -363,7 +363,7 @@ var badDays = []struct {
 	}},
 	{"answers are lost", true, "", func(*badDay) faultproxy.Hook {
 		lost := faultproxy.Action{After: func() { panic(http.ErrAbortHandler) }}
-		return of("/"+badUUID+"/", first(4, faultproxy.Always(lost)), http.MethodPut, http.MethodPost)
+		return of("/"+badDayUUID+"/", first(4, faultproxy.Always(lost)), http.MethodPut, http.MethodPost)
 	}},
 	{"a third of all answers is 500 or 503", true, "", func(*badDay) faultproxy.Hook {
 		busy, broken := faultproxy.Share(0.15, answer(503, "SlowDown")), faultproxy.Share(0.176, answer(500, "InternalError"))
@@ -496,7 +496,7 @@ func TestServerKilledBeforeTheRecord(t *testing.T) {
 					d.proxy.Hook(nil)
 					d.startServer()
 					d.resume()
-					if out, err := d.command("verify", badUUID); err != nil || strings.Count(out, "ok    ") != 6 {
+					if out, err := d.command("verify", badDayUUID); err != nil || strings.Count(out, "ok    ") != 6 {
 						t.Errorf("verify: %v\n%s", err, out)
 					}
 				})
