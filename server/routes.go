@@ -69,11 +69,16 @@ func (s *Server) routes() *echo.Echo {
 	for _, path := range []string{"/api/info", "/api/tenants", "/api/connections", "/api/components", "/api/tenant/*"} {
 		e.Any(path, zuul)
 	}
-	e.RouteNotFound("/api/*", func(c echo.Context) error {
-		if p := c.Request().URL.Path; p == "/api/v1" || strings.HasPrefix(p, "/api/v1/") {
-			return echo.ErrNotFound
+	// What the router finds no place for. A route for all below /api would take the
+	// place of our own API's "method not allowed".
+	e.Use(func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			err := next(c)
+			if p := c.Request().URL.Path; err == echo.ErrNotFound && strings.HasPrefix(p, "/api/") && !strings.HasPrefix(p+"/", "/api/v1/") {
+				return zuul(c)
+			}
+			return err
 		}
-		return zuul(c)
 	})
 
 	api := e.Group("/api/v1/tenant/:tenant") // see apiRules
