@@ -81,7 +81,7 @@ func (r *reads) OpenRange(ctx context.Context, key string, off, n int64) (io.Rea
 func TestPeekAtDamagedFile(t *testing.T) {
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)
-	w.Write([]byte(`{"plays":[` + strings.Repeat(" ", 8<<20)))
+	w.Write([]byte(`{"plays":[` + strings.Repeat(" ", 256<<10)))
 	w.Close()
 	b.Bytes()[b.Len()-8]++ // of the checksum
 	build, a := vitrine.Build{}, vitrine.Artifact{Path: "job-output.json.gz", Size: int64(b.Len()), MediaType: "application/gzip"}

@@ -65,10 +65,8 @@ func TestPasses(t *testing.T) {
 		}
 		entries = append(entries, Entry{Record: text})
 	}
-	for _, e := range entries {
-		if err := x.Add(t.Context(), e); err != nil {
-			t.Fatal(err)
-		}
+	if _, err := x.AddAll(t.Context(), entries); err != nil {
+		t.Fatal(err)
 	}
 	jobs, err := x.Jobs(t.Context(), "web", n, 10)
 	if err != nil || len(jobs) != 1 || len(jobs[0].Last) != n {
