@@ -347,8 +347,9 @@ func (s *syncer) addAll(ctx context.Context, stop func()) error {
 				continue
 			}
 			s.passOver(r.Key(), ErrDuplicate)
+			records--
 		}
-		s.count(records - len(duplicates))
+		s.count(records) // whichever of two came first
 		s.report.Added += added
 		clear(batch)
 		batch, size, records = batch[:0], 0, 0
