@@ -223,6 +223,7 @@ func scriptTamper(ts *testscript.TestScript, neg bool, args []string) {
 	switch args[1] {
 	case "cut":
 		text = text[:len(text)-1]
+		text[len(text)-1] ^= 1 // what is added later must not mend it
 	case "add":
 		text = append(text, 'x')
 	default:
