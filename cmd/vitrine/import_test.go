@@ -481,7 +481,7 @@ func FuzzImportRecord(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		var b zuul.Build
 		if json.Unmarshal(text, &b) != nil {
-			t.Skip()
+			return
 		}
 		out, err := tr.record(&b)
 		var why passedOver
