@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"filippo.io/age"
+
+	"vitrine"
+	"vitrine/client"
+	"vitrine/crypto"
+	"vitrine/lines"
+	"vitrine/remote"
+)
+
+// A remoteLog is an artifact of a build that is read by parts.
+type remoteLog struct {
+	*lines.Log
+	stored *remote.File
+	sealed *crypto.ReaderAt // nil if it is public
+}
+
+func (l *remoteLog) Close() error { return l.stored.Close() }
+
+// openLog opens an artifact to be read by parts: its plaintext, if it is sealed.
+// What is read is authenticated as sealed to the reader, but not held against the
+// hash in the record, which is of the whole; of a file that lies whole in the
+// cache it is.
+func openLog(ctx context.Context, c *client.Client, record *vitrine.Record, a vitrine.Artifact, ids []age.Identity, cache *remote.Cache) (*remoteLog, error) {
+	stored := remote.Open(ctx, c.Object(vitrine.ArtifactKey(record.UUID, a.Path)), a.Size, remote.Options{
+		Head: headerSize(record), Tail: crypto.TailSize(a.PlainSize), Cache: cache, Name: a.SHA256,
+	})
+	l := &remoteLog{stored: stored}
+	if !a.Sealed {
+		l.Log = lines.New(stored)
+		return l, nil
+	}
+	opened, err := crypto.OpenAt(stored, a.Size, ids...)
+	var noMatch *age.NoIdentityMatchError
+	switch {
+	case errors.As(err, &noMatch):
+		err = fmt.Errorf("%s: none of your identities opens it; it is sealed to %s: %w", a.Name, readerList(record), err)
+	case err != nil:
+		err = fmt.Errorf("open %s: %w", a.Path, err)
+	case opened.Size() != a.PlainSize:
+		err = fmt.Errorf("%w: %s opens to %d bytes, its record says %d", errUnverified, a.Path, opened.Size(), a.PlainSize)
+	}
+	if err != nil {
+		stored.Close()
+		return nil, err
+	}
+	l.sealed, l.Log = opened, lines.New(opened)
+	return l, nil
+}
+
+func headerSize(record *vitrine.Record) int64 {
+	var keys []string
+	for _, r := range record.Readers {
+		keys = append(keys, r.Fingerprints...)
+	}
+	return crypto.HeaderSize(keys)
+}
+
+var _ io.Closer = (*remoteLog)(nil)
