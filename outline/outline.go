@@ -6,7 +6,10 @@
 // bytes a line is, or take a time that grows faster than its length.
 package outline
 
-import "time"
+import (
+	"bytes"
+	"time"
+)
 
 // A Kind is what a line is.
 type Kind string
@@ -31,8 +34,214 @@ type Line struct {
 	Time time.Time // zero if the line has none
 }
 
+// maxHead is how many bytes of a line are looked at: what it is stands at its
+// beginning.
+const maxHead = 512
+
 // Of tells what a line is, which may have colours and a time before it.
-func Of(line []byte) Line { return Line{} }
+func Of(line []byte) Line {
+	if l, ok := section(line); ok {
+		return l
+	}
+	var buffer [maxHead]byte
+	text := head(buffer[:0], line)
+	at, rest := cutTime(text)
+	l := Line{Time: at}
+	if text := cutSource(rest); len(text) < len(rest) { // Zuul's: TIME | HOST | TEXT
+		if s := string(text); s == "ERROR" || s == "MODULE FAILURE" {
+			l.Kind, l.Name = Failed, name(bytes.Trim(rest[:len(rest)-len(text)], " |"))
+			return l
+		}
+		rest = text
+	}
+	rest = bytes.TrimRight(rest, " \t")
+	if len(rest) == 0 {
+		return l
+	}
+	switch rest[0] {
+	case 'P', 'T', 'R', 'f':
+		l.Kind, l.Name = ansible(rest)
+	case ':', '#':
+		l.Kind, l.Name = command(rest)
+	case '-', '+', '~':
+		l.Kind, l.Name = rule(rest)
+	}
+	if l.Kind == Plain {
+		if host, ok := recapHost(rest); ok {
+			l.Kind, l.Name = Recap, host
+		} else {
+			l.Kind = severity(rest, !at.IsZero())
+		}
+	}
+	return l
+}
 
 // TimeOf is the time at the beginning of a line, or zero.
-func TimeOf(line []byte) time.Time { return time.Time{} }
+func TimeOf(line []byte) time.Time {
+	var buffer [64]byte
+	if len(line) > cap(buffer) {
+		line = line[:cap(buffer)]
+	}
+	at, _ := cutTime(head(buffer[:0], line))
+	return at
+}
+
+// head is the beginning of what a line shows: without escape sequences, and of
+// what carriage returns have written over one another the last. It is in buffer,
+// up to its capacity, if something had to be taken out.
+func head(buffer, line []byte) []byte {
+	line = bytes.TrimRight(line, "\r\n")
+	if i := bytes.LastIndexByte(line, '\r'); i >= 0 {
+		line = line[i+1:]
+	}
+	if len(line) > maxHead {
+		line = line[:maxHead]
+	}
+	if bytes.IndexByte(line, escape) < 0 {
+		return line
+	}
+	return Strip(buffer, line)
+}
+
+// ansible tells the headings and failures of Ansible, and of what Zuul shows of it.
+func ansible(text []byte) (Kind, string) {
+	for _, h := range []struct {
+		before string
+		kind   Kind
+	}{{"PLAY [", Play}, {"TASK [", Task}, {"RUNNING HANDLER [", Task}} {
+		rest, ok := bytes.CutPrefix(text, []byte(h.before))
+		if !ok {
+			continue
+		}
+		rest = bytes.TrimRight(rest, "* ")
+		if n := len(rest); n > 0 && rest[n-1] == ']' {
+			return h.kind, name(rest[:n-1])
+		}
+		if len(text) >= maxHead-1 { // its end is not in sight
+			return h.kind, name(rest)
+		}
+		return Plain, ""
+	}
+	if rest, ok := bytes.CutPrefix(text, []byte("PLAY RECAP")); ok && len(bytes.Trim(rest, "* ")) == 0 {
+		return Recap, ""
+	}
+	rest, ok := bytes.CutPrefix(text, []byte("fatal: ["))
+	if !ok {
+		rest, ok = bytes.CutPrefix(text, []byte("failed: ["))
+	}
+	if host, after, closed := bytes.Cut(rest, []byte("]")); ok && closed &&
+		(bytes.HasPrefix(after, []byte(": ")) || bytes.HasPrefix(after, []byte(" (")) || bytes.HasPrefix(after, []byte(" =>"))) {
+		host, _, _ = bytes.Cut(host, []byte(" -> ")) // to whom it was delegated
+		return Failed, name(host)
+	}
+	return Plain, ""
+}
+
+// recapHost returns the host of a line of the recap.
+func recapHost(text []byte) (string, bool) {
+	host, counts, ok := bytes.Cut(text, []byte(" : ok="))
+	if !ok || !bytes.Contains(counts, []byte("failed=")) || !bytes.Contains(counts, []byte("unreachable=")) {
+		return "", false
+	}
+	host = bytes.TrimRight(host, " ")
+	if len(host) == 0 || bytes.IndexByte(host, ' ') >= 0 {
+		return "", false
+	}
+	return name(host), true
+}
+
+// section tells GitLab's marks, which a carriage return hides from people.
+func section(line []byte) (Line, bool) {
+	i := bytes.Index(line[:min(len(line), 64)], []byte("section_"))
+	if i < 0 {
+		return Line{}, false
+	}
+	at, before := cutTime(line[:i])
+	before = Strip(nil, before)
+	if len(bytes.TrimLeft(before, "0123456789OE+ \r")) > 0 { // newer runners write 00O and the like before a line
+		return Line{}, false
+	}
+	l := Line{Kind: Group, Time: at}
+	rest, ok := bytes.CutPrefix(line[i:min(len(line), i+maxHead)], []byte("section_start:"))
+	if !ok {
+		if rest, ok = bytes.CutPrefix(line[i:], []byte("section_end:")); !ok {
+			return Line{}, false
+		}
+		l.Kind = GroupEnd
+	}
+	stamp, rest, ok := bytes.Cut(rest, []byte(":"))
+	if !ok || len(stamp) == 0 || len(bytes.Trim(stamp, "0123456789")) > 0 {
+		return Line{}, false
+	}
+	id, heading, _ := bytes.Cut(rest, []byte("\r"))
+	if l.Kind == Group {
+		if l.Name = name(heading); l.Name == "" {
+			id, _, _ = bytes.Cut(id, []byte("["))
+			l.Name = name(id)
+		}
+	}
+	return l, true
+}
+
+// command tells the marks of GitHub and of what runs its actions.
+func command(text []byte) (Kind, string) {
+	word, after := text, []byte(nil)
+	switch {
+	case bytes.HasPrefix(text, []byte("::")):
+		var ok bool
+		if word, after, ok = bytes.Cut(text[2:], []byte("::")); !ok {
+			return Plain, ""
+		}
+		word, _, _ = bytes.Cut(word, []byte(" ")) // file=…,line=…
+	case bytes.HasPrefix(text, []byte("##[")):
+		var ok bool
+		if word, after, ok = bytes.Cut(text[3:], []byte("]")); !ok {
+			return Plain, ""
+		}
+	}
+	switch string(word) {
+	case "group":
+		return Group, name(after)
+	case "endgroup":
+		return GroupEnd, ""
+	case "error":
+		return Error, ""
+	case "warning":
+		return Warning, ""
+	}
+	return Plain, ""
+}
+
+// rule tells the headings of Buildkite, which others use too, and which must not
+// be taken for those of a diff, of Go's tests or of a shell's trace.
+func rule(text []byte) (Kind, string) {
+	if len(text) < 5 || text[3] != ' ' || text[1] != text[0] || text[2] != text[0] {
+		return Plain, ""
+	}
+	heading := text[4:]
+	for _, word := range []string{"a/", "b/", "before", "after", "/"} {
+		if bytes.HasPrefix(heading, []byte(word)) {
+			return Plain, ""
+		}
+	}
+	if text[0] == '-' {
+		for _, word := range []string{"PASS: ", "SKIP: ", "BENCH: "} {
+			if bytes.HasPrefix(heading, []byte(word)) {
+				return Plain, ""
+			}
+		}
+		if bytes.HasPrefix(heading, []byte("FAIL: ")) {
+			return Error, ""
+		}
+	}
+	c := heading[0]
+	emoji := c == ':' || c >= 0x80
+	upper := 'A' <= c && c <= 'Z'
+	if !emoji && !upper && (text[0] == '+' || c < 'a' || c > 'z') || text[0] == '+' && bytes.IndexByte(heading, '=') >= 0 {
+		return Plain, ""
+	}
+	if bytes.IndexByte(heading, '\t') >= 0 || bytes.IndexByte(heading, ' ') < 0 && bytes.ContainsAny(heading, "/.") {
+		return Plain, "" // a file
+	}
+	return Group, name(bytes.TrimRight(heading, string(text[0])+" "))
+}
