@@ -2,14 +2,21 @@
 //
 // It serves plaintext, and so to nobody but the reader: it must listen on
 // 127.0.0.1 alone, answer only below a random token, to its own Host and Origin,
-// and load nothing from elsewhere. It must never write a file, or hold more than a
-// piece of a log at a time.
+// and load nothing from elsewhere. It must never write a file, say in a log what
+// was asked for, or hold more than a piece of a log at a time.
 package view
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/base64"
 	"errors"
+	"io"
+	"log"
+	"net"
 	"net/http"
+	"sync"
+	"time"
 
 	"vitrine/lines"
 	"vitrine/summary"
@@ -27,18 +34,107 @@ type Artifact struct {
 	Path      string // as people know it
 	MediaType string
 	Size      int64 // of the plaintext
-	// Open opens it; it is called once, when somebody looks at it.
+	// Open opens it, when somebody looks at it for the first time; if that fails,
+	// at the next time again. The context is that of the server, so the log may
+	// be read with it as long as there is somebody to read it.
 	Open func(context.Context) (*lines.Log, error)
 }
 
-// A Server shows one build.
-type Server struct{ http.Handler }
+// patience is how long the server goes on when nobody looks any more: a page that
+// is loaded anew is back in less.
+const patience = 10 * time.Second
 
-// New makes a server for those who come to host (127.0.0.1:PORT). Path is where
-// its page is.
-func New(host string, b Build) (s *Server, path string, err error) {
-	return nil, "", errors.ErrUnsupported
+// A Server shows one build.
+type Server struct {
+	http.Handler
+	build     Build
+	artifacts []*artifact
+	ctx       context.Context // of all that is opened; ends with Close
+	end       context.CancelFunc
+	passes    chan struct{} // one for each pass over a log that goes on
+
+	mu       sync.Mutex
+	watchers int
+	leaving  *time.Timer // runs while there were watchers and are none
+	gone     chan struct{}
 }
 
+// New makes a server for those who come to host (127.0.0.1:PORT). Path is where
+// its page is; whoever knows it can read the logs.
+func New(host string, b Build) (s *Server, path string, err error) {
+	if ip, _, err := net.SplitHostPort(host); err != nil || ip != "127.0.0.1" {
+		return nil, "", errors.New("a view is served on 127.0.0.1 alone, not on " + host)
+	}
+	random := make([]byte, 32)
+	rand.Read(random)
+	token := base64.RawURLEncoding.EncodeToString(random)
+	s = &Server{build: b, passes: make(chan struct{}, 4), gone: make(chan struct{})}
+	s.ctx, s.end = context.WithCancel(context.Background())
+	for _, a := range b.Artifacts {
+		s.artifacts = append(s.artifacts, &artifact{Artifact: a, server: s})
+	}
+	s.Handler = guard(host, token, s.routes())
+	return s, "/" + token + "/", nil
+}
+
+// Serve answers on l, which listens on the host that New was told, until ctx ends
+// or nobody looks any more; then it closes the server.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	defer s.Close()
+	srv := &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          log.New(io.Discard, "", 0), // it would name addresses, and the token with them
+		BaseContext:       func(net.Listener) context.Context { return s.ctx },
+	}
+	go func() {
+		select {
+		case <-ctx.Done():
+		case <-s.gone:
+		case <-s.ctx.Done():
+		}
+		srv.Close()
+	}()
+	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// Close ends all that goes on in the background.
+func (s *Server) Close() { s.end() }
+
 // Gone is closed when nobody has looked for a while after somebody did.
-func (s *Server) Gone() <-chan struct{} { return nil }
+func (s *Server) Gone() <-chan struct{} { return s.gone }
+
+// watch counts somebody who looks until the function it returns is called.
+func (s *Server) watch() (leave func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.watchers++
+	if s.leaving != nil {
+		s.leaving.Stop()
+	}
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.watchers--; s.watchers == 0 {
+			s.leaving = time.AfterFunc(patience, s.leave)
+		}
+	}
+}
+
+func (s *Server) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.watchers > 0 { // somebody came as the time was up
+		return
+	}
+	select {
+	case <-s.gone:
+	default:
+		close(s.gone)
+	}
+}

@@ -1,0 +1,248 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"filippo.io/age"
+	"github.com/spf13/cobra"
+
+	"vitrine"
+	"vitrine/client"
+	"vitrine/crypto"
+	"vitrine/lines"
+	"vitrine/summary"
+	"vitrine/view"
+)
+
+func viewCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "view BUILD [ARTIFACT] | view --file FILE…",
+		Short: "Show the logs of a build in the browser",
+		Long: `view opens a build's logs with your identity and shows them on a page that this
+machine alone can see: it is served on 127.0.0.1, below an address that can't be
+guessed, until its tab is closed or you press Ctrl-C. A log is fetched by parts,
+as they are looked at, and nothing is written to a disk.
+
+What is shown is authenticated as sealed to you; the hash in the record is of the
+whole, which is not fetched. vitrine verify and get check that.
+
+BUILD is a uuid, the start of one, or the address of a build's page. With #L120 or
+#L120-L140 at the end of BUILD or ARTIFACT, the page begins there. With --file,
+files of this machine are shown, sealed or not.`,
+		Example: `  vitrine view 3f0c9a51
+  vitrine view 3f0c9a51 ansible.log#L120-L140
+  vitrine view --file ansible.log.zst.age`,
+		Args: cobra.MaximumNArgs(2),
+		RunE: showInBrowser,
+	}
+	cmd.Flags().Bool("no-browser", false, "print the address, and open no browser")
+	cmd.Flags().StringArray("file", nil, "show a `file` of this machine; repeatable")
+	keyringFlag(cmd)
+	return cmd
+}
+
+func showInBrowser(cmd *cobra.Command, args []string) error {
+	files, _ := cmd.Flags().GetStringArray("file")
+	if (len(files) > 0) == (len(args) > 0) {
+		return usagef("view what? give a BUILD, or else --file FILE")
+	}
+	var fragment string
+	names := slices.Concat(args, files)
+	for i, name := range names {
+		if base, lines := cutFragment(name); lines != "" {
+			names[i], fragment = base, lines
+		}
+	}
+	var build view.Build
+	var err error
+	if len(files) > 0 {
+		build, err = viewFiles(cmd, names)
+	} else {
+		build, err = viewBuild(cmd, names)
+	}
+	if err != nil {
+		return err
+	}
+
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	s, path, err := view.New(l.Addr().String(), build)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	address := "http://" + l.Addr().String() + path + fragment
+	fmt.Fprintf(os.Stderr, "vitrine: %s\nvitrine: keep this address to yourself; close its tab or press Ctrl-C to end\n", address)
+	if none, _ := cmd.Flags().GetBool("no-browser"); !none {
+		done, err := openBrowser(address)
+		if err != nil {
+			fmt.Fprintf(os.Stderr, "vitrine: no browser could be opened (%v): open the address yourself\n", err)
+		}
+		defer done()
+	}
+	return s.Serve(cmd.Context(), l)
+}
+
+var lineFragment = regexp.MustCompile(`^(.+)(#L[0-9]{1,15}(?:-L[0-9]{1,15})?)$`)
+
+// cutFragment cuts #L120 or #L120-L140 off the end of an argument.
+func cutFragment(arg string) (name, fragment string) {
+	if m := lineFragment.FindStringSubmatch(arg); m != nil {
+		return m[1], m[2]
+	}
+	return arg, ""
+}
+
+// viewBuild makes a view of a build's logs, the one that was asked for first.
+func viewBuild(cmd *cobra.Command, args []string) (view.Build, error) {
+	var none view.Build
+	c, record, _, err := openBuild(cmd, args[0])
+	if err != nil {
+		return none, err
+	}
+	ids, err := reveal(cmd, c, record, args[1:])
+	if err != nil {
+		return none, err
+	}
+	asked, err := choose(record, args[1:])
+	if err != nil {
+		return none, err
+	}
+	if ids == nil {
+		if ids, err = identitiesFor(cmd, record.Artifacts); err != nil {
+			return none, err
+		}
+	}
+	told, err := fetchSummary(cmd.Context(), c, record, ids)
+	if err != nil {
+		return none, err
+	}
+	b := view.Build{UUID: record.UUID, Job: record.JobName, Result: string(record.Result), Page: c.BuildURL(record.UUID), Summary: told}
+	add := func(a vitrine.Artifact) {
+		b.Artifacts = append(b.Artifacts, view.Artifact{
+			Path: a.Name, MediaType: a.MediaType, Size: a.PlainSize,
+			Open: func(ctx context.Context) (*lines.Log, error) {
+				log, err := openLog(ctx, c, record, a, ids, nil)
+				if err != nil {
+					return nil, err
+				}
+				return log.Log, nil
+			},
+		})
+	}
+	if len(args) == 2 {
+		add(asked[0])
+	}
+	for _, a := range record.Artifacts {
+		if isLog(a) && (len(args) < 2 || a.Path != asked[0].Path) {
+			add(a)
+		}
+	}
+	if len(b.Artifacts) == 0 {
+		return none, fmt.Errorf("build %s has no log to show, but %s", record.UUID, artifactList(record))
+	}
+	return b, nil
+}
+
+// isLog reports whether an artifact is shown as text if nobody asks for it. Of one
+// whose name is hidden the record says nothing, so its real name has to.
+func isLog(a vitrine.Artifact) bool {
+	if a.Metadata["type"] == summary.Type {
+		return false
+	}
+	if strings.HasPrefix(a.Path, vitrine.HiddenPrefix) {
+		return strings.HasSuffix(a.Path, vitrine.SealedSuffix) // what is no text seldom compresses
+	}
+	return strings.HasPrefix(a.MediaType, "text/") || a.MediaType == "application/json" || a.MediaType == "application/xml"
+}
+
+// fetchSummary opens the summary that was sealed with the logs; nil if there is none.
+func fetchSummary(ctx context.Context, c *client.Client, record *vitrine.Record, ids []age.Identity) (*summary.Summary, error) {
+	for _, a := range record.Artifacts {
+		if !a.Sealed || a.Metadata["type"] != summary.Type {
+			continue
+		}
+		if a.PlainSize > summary.MaxSize {
+			return nil, fmt.Errorf("%w: %s: more than %d bytes", errUnverified, a.Path, summary.MaxSize)
+		}
+		var text bytes.Buffer
+		if err := fetch(ctx, c, record, a, ids, &text, nil); err != nil {
+			return nil, err
+		}
+		s, err := summary.Parse(text.Bytes())
+		if err != nil {
+			return nil, fmt.Errorf("%w: %s: %w", errUnverified, a.Path, err)
+		}
+		return s, nil
+	}
+	return nil, nil
+}
+
+// viewFiles makes a view of files, sealed or not.
+func viewFiles(cmd *cobra.Command, names []string) (view.Build, error) {
+	b := view.Build{Job: filepath.Base(names[0])}
+	var ids []age.Identity
+	for _, name := range names {
+		f, size, sealed, err := statFile(name)
+		if err != nil {
+			return b, err
+		}
+		if sealed && ids == nil {
+			if ids, err = identities(cmd); err != nil {
+				return b, err
+			}
+		}
+		a := view.Artifact{Path: name, MediaType: "text/plain", Size: size}
+		if sealed {
+			r, err := crypto.OpenAt(f, size, ids...)
+			if err != nil {
+				return b, fmt.Errorf("open %s: %w", name, err)
+			}
+			a.Size = r.Size()
+			a.Open = func(context.Context) (*lines.Log, error) { return lines.New(r), nil }
+		} else {
+			a.Open = func(context.Context) (*lines.Log, error) { return lines.New(io.NewSectionReader(f, 0, size)), nil }
+		}
+		b.Artifacts = append(b.Artifacts, a)
+	}
+	return b, nil
+}
+
+// statFile opens a file, which stays open, and tells whether it is sealed.
+func statFile(name string) (f *os.File, size int64, sealed bool, err error) {
+	f, err = os.Open(name)
+	if err != nil {
+		return nil, 0, false, err
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+		}
+	}()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, 0, false, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, 0, false, fmt.Errorf("%s is no regular file, and only those can be read anywhere", name)
+	}
+	const intro = "age-encryption.org/v1\n"
+	head := make([]byte, len(intro))
+	if _, err := f.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {
+		return nil, 0, false, err
+	}
+	return f, info.Size(), string(head) == intro, nil
+}
