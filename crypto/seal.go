@@ -19,7 +19,7 @@ type Writer struct {
 	frames sink
 	age    io.WriteCloser
 	size   int64
-	lines  int64
+	feeds  int64 // line feeds
 	last   byte  // of the plaintext so far
 	err    error // the first one, or errClosed
 }
@@ -28,7 +28,7 @@ type Writer struct {
 // space, which is never empty, and then announced to filled.
 type sink interface {
 	space() []byte
-	filled(n int) error
+	filled(n, lineFeeds int) error
 	Close() error
 }
 
@@ -43,6 +43,17 @@ func Seal(dst io.Writer, recipients ...age.Recipient) (*Writer, error) {
 		return nil, err
 	}
 	return &Writer{age: a, frames: &frameWriter{dst: a}}, nil
+}
+
+// SealSearchable is Seal with a search index in the file, which tells
+// [ReaderAt.MayHold] where a text can't be. Making it takes a third more of the
+// time, up to 10 MiB of memory, and some percent of the file.
+func SealSearchable(dst io.Writer, recipients ...age.Recipient) (*Writer, error) {
+	a, err := encrypt(dst, recipients)
+	if err != nil {
+		return nil, err
+	}
+	return &Writer{age: a, frames: &frameWriter{dst: a, search: newSearchIndex()}}, nil
 }
 
 // SealRaw returns a Writer that encrypts and does not compress, for what
@@ -78,9 +89,9 @@ func (w *Writer) Size() int64 { return w.size }
 // break included.
 func (w *Writer) Lines() int64 {
 	if w.size > 0 && w.last != '\n' {
-		return w.lines + 1
+		return w.feeds + 1
 	}
-	return w.lines
+	return w.feeds
 }
 
 // Write seals p. Bytes are held back until there is a frame of them.
@@ -118,9 +129,10 @@ func (w *Writer) filled(p []byte) {
 		return
 	}
 	w.size += int64(len(p))
-	w.lines += int64(bytes.Count(p, []byte{'\n'}))
+	feeds := bytes.Count(p, []byte{'\n'})
+	w.feeds += int64(feeds)
 	w.last = p[len(p)-1]
-	if err := w.frames.filled(len(p)); err != nil {
+	if err := w.frames.filled(len(p), feeds); err != nil {
 		w.err = fmt.Errorf("seal: %w", err)
 	}
 }
@@ -177,7 +189,7 @@ type rawWriter struct {
 
 func (w *rawWriter) space() []byte { return w.buf[w.held:] }
 
-func (w *rawWriter) filled(n int) error {
+func (w *rawWriter) filled(n, _ int) error {
 	w.held += n
 	if !w.started && w.held < 4 {
 		return nil

@@ -1,0 +1,175 @@
+package crypto
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"filippo.io/age"
+
+	"vitrine/ngram"
+)
+
+// A stranger is a stream taken apart by its seek table, as docs/format.md says.
+type stranger struct {
+	stream  []byte
+	entries []seekEntry
+	frames  [][]byte // of the entries
+	table   *lineTable
+}
+
+func takeApart(t *testing.T, sealed []byte, key *age.X25519Identity) stranger {
+	t.Helper()
+	r, err := age.Decrypt(bytes.NewReader(sealed), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := stranger{}
+	if s.stream, err = io.ReadAll(r); err != nil {
+		t.Fatal(err)
+	}
+	n := int(binary.LittleEndian.Uint32(s.stream[len(s.stream)-seekFooterSize:]))
+	start := len(s.stream) - int(seekTableSize(n))
+	if s.entries, err = parseSeekTable(s.stream[start+skippableHeader:]); err != nil {
+		t.Fatal(err)
+	}
+	rest := s.stream[:start]
+	for _, e := range s.entries {
+		s.frames = append(s.frames, rest[:e.compressed])
+		rest = rest[e.compressed:]
+	}
+	if s.table, err = parseLineTable(s.frames[n-1], s.entries); err != nil || s.table == nil || len(rest) > 0 {
+		t.Fatalf("line table %v, %d bytes more than in the seek table, error %v", s.table, len(rest), err)
+	}
+	return s
+}
+
+func (s stranger) isPadding(i int) bool {
+	return binary.LittleEndian.Uint32(s.frames[i]) == skippableMagic
+}
+
+func sealSearchable(t testing.TB, plain []byte, recipients ...age.Recipient) []byte {
+	t.Helper()
+	return sealWith(t, SealSearchable, plain, recipients...)
+}
+
+func TestLayout(t *testing.T) {
+	key := newKey(t)
+	flushing := func(t testing.TB, plain []byte, to ...age.Recipient) []byte {
+		return sealFlushing(t, plain, 700_000, to...)
+	}
+	for name, seal := range map[string]func(testing.TB, []byte, ...age.Recipient) []byte{
+		"Seal": seal, "SealSearchable": sealSearchable, "flushed": flushing,
+	} {
+		for _, n := range []int{0, 1, frameSize, 2*frameSize - 1, 2 * frameSize, longLog - 1, longLog, longLog + 1, longLog + frameSize/2, 6 * frameSize} {
+			t.Run(fmt.Sprint(name, n), func(t *testing.T) {
+				plain := logText(n)
+				sealed := seal(t, plain, key.Recipient())
+				if got, err := openAll(sealed, key); err != nil || !bytes.Equal(got, plain) {
+					t.Fatalf("%d bytes, error %v", len(got), err)
+				}
+				s := takeApart(t, sealed, key)
+				if !isPadme(int64(len(s.stream))) {
+					t.Errorf("%d bytes are no Padmé size", len(s.stream))
+				}
+				rest, feeds, last := plain, s.table.feeds, 0
+				for i, e := range s.entries {
+					if s.isPadding(i) {
+						last = i
+					}
+					if e.decompressed == 0 {
+						continue
+					}
+					if got := bytes.Count(rest[:e.decompressed], []byte{'\n'}); uint32(got) != feeds[0] {
+						t.Errorf("frame %d has %d lines, the table says %d", i, got, feeds[0])
+					}
+					rest, feeds = rest[e.decompressed:], feeds[1:]
+				}
+				// Behind the last padding: some pieces, and the line table.
+				behind := s.entries[last+1 : len(s.entries)-1]
+				switch {
+				case n < longLog && len(behind) > 0:
+					t.Errorf("%d frames lie behind the padding", len(behind))
+				case n >= longLog && name != "flushed" && len(behind) != endPieces:
+					t.Errorf("%d frames lie behind the padding, want %d", len(behind), endPieces)
+				}
+				for _, e := range behind {
+					if e.decompressed == 0 || e.decompressed > pieceSize {
+						t.Errorf("a piece of %d bytes", e.decompressed)
+					}
+				}
+				if searched := name == "SealSearchable" && n >= minSearched; (s.table.search != 0) != searched {
+					t.Errorf("the search index is entry %d", s.table.search)
+				} else if searched {
+					if _, err := parseSearchIndex(s.frames[s.table.search], len(s.table.feeds)); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+	}
+}
+
+// No text is ever missed, wherever frames and blocks end: not even where a frame
+// has less bytes than a gram.
+func TestSearchIndexMissesNothing(t *testing.T) {
+	key := newKey(t)
+	plain := logText(2 * minSearched)
+	rng := rand.New(rand.NewPCG(3, 4))
+	var b bytes.Buffer
+	w, err := SealSearchable(&b, key.Recipient())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.frames.(*frameWriter).search.full = frameSize // many blocks of a short log
+	for rest := plain; len(rest) > 0; {
+		n := min(len(rest), []int{1, 2, 3, 5, 40, 200_000}[rng.IntN(6)])
+		if _, err := w.Write(rest[:n]); err != nil {
+			t.Fatal(err)
+		}
+		rest = rest[n:]
+		if err := w.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s := takeApart(t, b.Bytes(), key)
+	blocks, err := parseSearchIndex(s.frames[s.table.search], len(s.table.feeds))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sizes := slices.DeleteFunc(s.entries, func(e seekEntry) bool { return e.decompressed == 0 })
+	var ends []int // of blocks
+	end := 0
+	for _, b := range blocks {
+		for _, e := range sizes[:b.frames] {
+			end += int(e.decompressed)
+		}
+		sizes = sizes[b.frames:]
+		ends = append(ends, end)
+	}
+	if len(blocks) < 3 || end != len(plain) {
+		t.Fatalf("%d blocks of %d bytes, want some of %d", len(blocks), end, len(plain))
+	}
+	for range 20_000 {
+		off := rng.IntN(len(plain) - 40)
+		if rng.IntN(2) == 0 { // across the end of a block
+			off = ends[rng.IntN(len(ends)-1)] - rng.IntN(30)
+		}
+		text := plain[off : off+4+rng.IntN(30)]
+		i, _ := slices.BinarySearch(ends, off+1)
+		sets := []*ngram.Set{&blocks[i].set}
+		if off+len(text) > ends[i] {
+			sets = append(sets, &blocks[i+1].set)
+		}
+		if !ngram.NewQuery(string(text)).In(sets...) {
+			t.Fatalf("%q at %d is missed, block %d ends at %d", text, off, i, ends[i])
+		}
+	}
+}
