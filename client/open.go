@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"vitrine"
+	"vitrine/remote"
 	"vitrine/storage"
 )
 
@@ -17,14 +18,14 @@ import (
 // sends us to. It is the Open of [storage.Reader]. A transfer that breaks off is
 // gone on with from where it was.
 func (c *Client) Open(ctx context.Context, key string) (io.ReadCloser, error) {
-	r, size, err := c.open(ctx, key, 0, -1)
+	r, size, err := c.open(ctx, key, 0, -1, nil)
 	if err != nil {
 		return nil, err
 	}
 	return &resumingBody{ReadCloser: r, reopen: func(off int64) (io.ReadCloser, error) {
 		// Whoever answers now may not be who did before. That the object is the
 		// same one its reader sees by its hash; here its size must do.
-		again, now, err := c.open(ctx, key, off, -1)
+		again, now, err := c.open(ctx, key, off, -1, nil)
 		if err == nil && size >= 0 && now != size {
 			again.Close()
 			err = fmt.Errorf("open %s: it had %d bytes and has %d now", key, size, now)
@@ -54,7 +55,7 @@ func (b *resumingBody) Read(p []byte) (int, error) {
 	}
 	b.reopens++
 	again, openErr := b.reopen(b.off)
-	if errors.Is(openErr, storage.ErrIntegrity) {
+	if errors.Is(openErr, storage.ErrIntegrity) || errors.Is(openErr, remote.ErrChanged) {
 		return n, openErr // this is why it broke off
 	} else if openErr != nil {
 		return n, errors.Join(err, openErr)
@@ -73,17 +74,18 @@ func (c *Client) OpenRange(ctx context.Context, key string, off, n int64) (io.Re
 	if n == 0 { // which HTTP can't ask for
 		return http.NoBody, nil
 	}
-	r, _, err := c.open(ctx, key, off, n)
+	r, _, err := c.open(ctx, key, off, n, nil)
 	return r, err
 }
 
 // open also returns the size of the whole object, or -1 where that is not known.
-func (c *Client) open(ctx context.Context, key string, off, n int64) (io.ReadCloser, int64, error) {
+// The object, if it is one that is read by ranges, may be nil.
+func (c *Client) open(ctx context.Context, key string, off, n int64, object *Object) (io.ReadCloser, int64, error) {
 	address, err := c.objectURL(key)
 	if err != nil {
 		return nil, 0, err
 	}
-	r := request{method: http.MethodGet, address: address, header: make(http.Header)}
+	r := request{method: http.MethodGet, address: address, header: make(http.Header), object: object}
 	ranged := off > 0 || n >= 0
 	if ranged {
 		last := ""
@@ -163,7 +165,9 @@ func (b *exactBody) Read(p []byte) (int, error) {
 	}
 	n, err := b.ReadCloser.Read(p[:min(int64(len(p)), b.left)])
 	b.left -= int64(n)
-	if err == io.EOF && b.left > 0 {
+	if b.left == 0 {
+		err = io.EOF // whatever comes after it
+	} else if err == io.EOF {
 		err = io.ErrUnexpectedEOF
 	}
 	return n, err

@@ -46,7 +46,7 @@ func (p *Publisher) PutPart(ctx context.Context, key string, part vitrine.Part, 
 			"Content-Digest": {contentDigest(sha256Digest, sha) + ", " + contentDigest(md5Digest, sum)},
 		}
 		address := p.client.artifactURL(k, "parts", strconv.Itoa(part.Number))
-		err = p.put(ctx, k.UUID, request{http.MethodPut, address, header, seeker, part.Size})
+		err = p.put(ctx, k.UUID, request{http.MethodPut, address, header, seeker, part.Size, nil})
 	}
 	if err != nil {
 		return fmt.Errorf("upload part %d of %s: %w", part.Number, k.Path, err)
@@ -65,7 +65,7 @@ func (p *Publisher) Complete(ctx context.Context, key string, parts []vitrine.Pa
 	if err != nil {
 		return err
 	}
-	r := request{http.MethodPut, p.client.artifactURL(k, "artifacts"), http.Header{"Content-Type": {vitrine.PartsMediaType}}, bytes.NewReader(text), int64(len(text))}
+	r := request{http.MethodPut, p.client.artifactURL(k, "artifacts"), http.Header{"Content-Type": {vitrine.PartsMediaType}}, bytes.NewReader(text), int64(len(text)), nil}
 	if err := p.put(ctx, k.UUID, r); err != nil {
 		return fmt.Errorf("complete %s: %w", k.Path, err)
 	}
@@ -193,7 +193,7 @@ func (p *Publisher) sign(ctx context.Context, token string, k vitrine.Key, what 
 		return vitrine.PartRequest{}, err
 	}
 	header := http.Header{"Content-Type": {"application/json"}, "Authorization": {"Bearer " + token}}
-	resp, err := p.client.once(ctx, request{http.MethodPost, p.client.artifactURL(k, "parts"), header, bytes.NewReader(text), int64(len(text))})
+	resp, err := p.client.once(ctx, request{http.MethodPost, p.client.artifactURL(k, "parts"), header, bytes.NewReader(text), int64(len(text)), nil})
 	if err == nil {
 		_, err = readReply(resp, &grant) // it is secret, so it is never printed
 	}

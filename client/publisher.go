@@ -124,7 +124,7 @@ func (p *Publisher) putArtifact(ctx context.Context, key string, k vitrine.Key, 
 			"Content-Digest": {contentDigest(sha256Digest, opts.SHA256[:])},
 		}
 		address := p.client.artifactURL(k, "artifacts")
-		err = p.put(ctx, k.UUID, request{http.MethodPut, address, header, seeker, opts.Size})
+		err = p.put(ctx, k.UUID, request{http.MethodPut, address, header, seeker, opts.Size, nil})
 	}
 	if err != nil {
 		return fmt.Errorf("upload %s: %w", k.Path, err)
@@ -203,7 +203,7 @@ func (p *Publisher) send(ctx context.Context, method, address, token string, mes
 	if token != "" {
 		header.Set("Authorization", "Bearer "+token)
 	}
-	resp, err := p.client.do(ctx, request{method, address, header, bytes.NewReader(text), int64(len(text))})
+	resp, err := p.client.do(ctx, request{method, address, header, bytes.NewReader(text), int64(len(text)), nil})
 	if err != nil {
 		return err
 	}

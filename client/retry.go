@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"vitrine"
+	"vitrine/remote"
 	"vitrine/storage"
 )
 
@@ -76,7 +77,8 @@ type request struct {
 	method, address string
 	header          http.Header
 	body            io.ReadSeeker
-	size            int64 // of the body
+	size            int64   // of the body
+	object          *Object // a range of which it asks for; nil: of none
 }
 
 // do sends a request until it is answered with a success or with an error that
@@ -118,27 +120,47 @@ func (c *Client) retry(ctx context.Context, what string, try func() error) error
 // maxRedirects bounds how often one answer may send us on.
 const maxRedirects = 3
 
-// once sends a request to the server. A GET follows it to where it sends us: a
-// store, with nothing that the server alone may see.
+// once sends a request to the server, or of an object to where the server sent us
+// before, as long as that is good.
 func (c *Client) once(ctx context.Context, r request) (*http.Response, error) {
+	if at := r.object.store(); at != nil {
+		resp, err := c.send(ctx, r, at, 1)
+		if err == nil || ctx.Err() != nil || errors.Is(err, remote.ErrChanged) {
+			return resp, err
+		}
+		r.object.goneOn(nil) // the server may know another, or one that is good for longer
+	}
+	at, err := url.Parse(r.address)
+	if err != nil {
+		return nil, withoutURL(err)
+	}
+	return c.send(ctx, r, at, 0)
+}
+
+// send sends a request to an address to which so many answers have sent us. A GET
+// follows it to where it is sent on: a store, with nothing that the server alone
+// may see.
+func (c *Client) send(ctx context.Context, r request, at *url.URL, hop int) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	if r.method == http.MethodGet { // what is sent, and checked then, may take longer
 		timer := time.AfterFunc(c.StallAfter, func() { cancel(errStalled) })
 		defer timer.Stop()
 	}
-	at, err := url.Parse(r.address)
-	if err != nil {
-		cancel(nil)
-		return nil, withoutURL(err)
-	}
-	for hop := 0; ; hop++ {
-		resp, err := c.roundTrip(ctx, cancel, at, r)
+	for ; ; hop++ {
+		resp, err := c.roundTrip(ctx, cancel, at, r.object.condition(r, at))
 		if err != nil {
 			cancel(nil)
 			return nil, err
 		}
 		resp.Body = &impatientBody{resp.Body, ctx, cancel, c.StallAfter}
+		if err := r.object.check(at, resp); err != nil {
+			resp.Body.Close()
+			return nil, err
+		}
 		if resp.StatusCode < 300 {
+			if hop > 0 {
+				r.object.goneOn(at)
+			}
 			return resp, nil
 		}
 		next := resp.Header.Get("Location")
