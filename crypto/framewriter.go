@@ -138,7 +138,11 @@ func (w *frameWriter) start(f *plainFrame) {
 	if w.search == nil {
 		f.grams = nil
 	} else {
-		f.grams = new(ngram.Set)
+		if f.grams == nil {
+			f.grams = new(ngram.Set)
+		} else {
+			*f.grams = ngram.Set{}
+		}
 		f.across = append(f.across[:0], w.before...)
 		f.across = append(f.across, f.plain[:min(3, len(f.plain))]...)
 		w.before = append(w.before, f.plain[max(0, len(f.plain)-3):]...)

@@ -63,6 +63,9 @@ type Options struct {
 	// [Build.Create] that still grows. Sending it takes up to 64 KiB of its size
 	// each time. Zero: 30 seconds.
 	SendEvery time.Duration
+	// NoSearchIndex leaves out the index that is sealed with each text for those
+	// who search it.
+	NoSearchIndex bool
 }
 
 // A Build is a build that is being published. Its methods may be called from
@@ -71,6 +74,7 @@ type Build struct {
 	service    *keyring.Service
 	recipients []age.Recipient
 	signer     ssh.Signer
+	searchable bool // texts are sealed with a search index
 	started    *signedRecord
 	final      *signedRecord // of an earlier publish that could not send it; mostly nil
 	folder     *folder
@@ -115,7 +119,7 @@ func Start(ctx context.Context, o Options) (_ *Build, err error) {
 		return nil, err
 	}
 	b := &Build{
-		service: service, recipients: recipients, signer: o.Signer, meter: &meter{report: o.Progress},
+		service: service, recipients: recipients, signer: o.Signer, searchable: !o.NoSearchIndex, meter: &meter{report: o.Progress},
 		artifacts: make(map[string]artifact),
 	}
 	if b.started, err = sign(record, o.Signer); err != nil {

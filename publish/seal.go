@@ -68,6 +68,7 @@ func (b *Build) newArtifact(path string, head []byte) (*artifactWriter, error) {
 	}
 	w := &artifactWriter{build: b, temp: temp, hash: sha256.New(), record: artifact{Source: path}}
 	w.record.Name, w.record.Path, w.record.MediaType = path, path, mediaType(path, head)
+	searchable := b.searchable && isText(w.record.MediaType)
 	w.buffer = bufio.NewWriterSize(fileWriter{w}, 64<<10)
 	// A raw NAME.zst would be stored as NAME.zst.age, which says zstd inside age.
 	raw := !crypto.Compressible(head) && !strings.HasSuffix(path, strings.TrimSuffix(vitrine.SealedSuffix, vitrine.SealedRawSuffix))
@@ -82,6 +83,9 @@ func (b *Build) newArtifact(path string, head []byte) (*artifactWriter, error) {
 	case raw:
 		w.record.Path += vitrine.SealedRawSuffix
 		w.sealer, err = crypto.SealRaw(w.buffer, b.recipients...)
+	case searchable:
+		w.record.Path += vitrine.SealedSuffix
+		w.sealer, err = crypto.SealSearchable(w.buffer, b.recipients...)
 	default:
 		w.record.Path += vitrine.SealedSuffix
 		w.sealer, err = crypto.Seal(w.buffer, b.recipients...)

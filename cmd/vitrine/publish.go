@@ -56,6 +56,7 @@ func jobFlags(cmd *cobra.Command) {
 	f.Duration("retry-for", time.Minute, "how long to try again while the server can't be reached")
 	f.StringArray("exclude", nil, "`pattern` of files to leave out; repeatable")
 	f.StringArray("allow", nil, "`pattern` of files to publish although their name is that of a secret; repeatable")
+	f.Bool("no-search-index", false, "seal no index with the logs that lets vitrine grep pass over most of them")
 	f.String("job", "", "`name` of the job")
 	for _, t := range jobTexts(new(publish.Job)) {
 		f.String(t.flag, "", t.help)
@@ -214,6 +215,7 @@ func newPublishing(cmd *cobra.Command) (p *publishing, err error) {
 		return nil, err
 	}
 	p.options.Spool, _ = cmd.Flags().GetString("spool")
+	p.options.NoSearchIndex, _ = cmd.Flags().GetBool("no-search-index")
 	if p.options.Writer, p.address, err = openStore(cmd, p.options.Job.Tenant, p.options.Signer); err != nil {
 		p.close()
 		return nil, err
