@@ -17,10 +17,11 @@ import (
 
 func TestLibraryReadsOurs(t *testing.T) {
 	key := newKey(t)
-	plain := logText(4*frameSize + 321)
+	plain := logText(5*frameSize + 321)
 	for name, sealed := range map[string][]byte{
-		"sealed":  seal(t, plain, key.Recipient()),
-		"flushed": sealFlushing(t, plain, 300_000, key.Recipient()),
+		"sealed":     seal(t, plain, key.Recipient()),
+		"searchable": sealSearchable(t, plain, key.Recipient()),
+		"flushed":    sealFlushing(t, plain, 300_000, key.Recipient()),
 	} {
 		t.Run(name, func(t *testing.T) { libraryReads(t, sealed, plain, key) })
 	}

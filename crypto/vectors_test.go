@@ -8,6 +8,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"filippo.io/age"
@@ -18,12 +20,15 @@ const vectorsDir = "../testdata/vectors/sealed"
 // A vector is a file that any implementation must open, or refuse, the same.
 // testdata/vectors/sealed/README.md describes the fields.
 type vector struct {
-	File     string `json:"file"`
-	Identity string `json:"identity"`
-	Expect   string `json:"expect"`
-	Size     int64  `json:"size,omitempty"`
-	SHA256   string `json:"sha256,omitempty"`
-	Comment  string `json:"comment"`
+	File     string   `json:"file"`
+	Identity string   `json:"identity"`
+	Expect   string   `json:"expect"`
+	Size     int64    `json:"size,omitempty"`
+	SHA256   string   `json:"sha256,omitempty"`
+	Tables   string   `json:"tables,omitempty"`
+	Feeds    []int    `json:"line_feeds,omitempty"`
+	Blocks   [][2]int `json:"blocks,omitempty"`
+	Comment  string   `json:"comment"`
 }
 
 var expectations = map[string]error{
@@ -93,7 +98,25 @@ func TestVectors(t *testing.T) {
 				if sum := sha256.Sum256(plain); v.Size != int64(len(plain)) || v.SHA256 != hex.EncodeToString(sum[:]) {
 					t.Errorf("opens to other bytes than it should")
 				}
+				checkTables(t, v, sealed, ids)
 			}
 		})
+	}
+}
+
+// checkTables checks what a vector's tables tell to whoever seeks or searches.
+func checkTables(t *testing.T, v vector, sealed []byte, ids []age.Identity) {
+	if v.Tables == "" || !strings.HasSuffix(v.File, ".zst.age") {
+		return
+	}
+	s, err := takeApart(sealed, ids...)
+	if refused := v.Tables != "ok"; (err != nil) != refused {
+		t.Fatalf("its tables: error %v, want %s", err, v.Tables)
+	}
+	if err != nil {
+		return
+	}
+	if feeds, blocks := s.countFeeds(), s.countBlocks(); !slices.Equal(feeds, v.Feeds) || !slices.Equal(blocks, v.Blocks) {
+		t.Errorf("line feeds %v, frames and 4-grams of blocks %v; want %v, %v", feeds, blocks, v.Feeds, v.Blocks)
 	}
 }

@@ -153,6 +153,13 @@ func TestAddVectors(t *testing.T) {
 			sum := sha256.Sum256(plain)
 			v.Size, v.SHA256 = int64(len(plain)), hex.EncodeToString(sum[:])
 		}
+		if v.Tables == "ok" {
+			s, err := takeApart(sealed, key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			v.Feeds, v.Blocks = s.countFeeds(), s.countBlocks()
+		}
 		if err := os.WriteFile(filepath.Join(vectorsDir, v.File), sealed, 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -163,5 +170,61 @@ func TestAddVectors(t *testing.T) {
 	add(vector{File: "flushed.zst.age", Expect: "ok", Comment: "flushed twice: short frames, each followed by padding"}, flushed, plain)
 	cut := headerSize(t, flushed) + nonceSize + sealedSize
 	add(vector{File: "flushed-cut.zst.age", Expect: "truncated", Comment: "ends after the first flush"}, flushed[:cut], nil)
+
+	// With the tables of those who seek and search.
+	task := "TASK [wait] ok: [bridge] => {\"attempts\": 1, \"changed\": false}\n"
+	long := []byte(strings.Repeat(task, 70_000) + "the last line has no line feed")
+	short := []byte(task + "fatal: [bridge]: FAILED! => No space left on device\n")
+	add(vector{File: "lines.zst.age", Expect: "ok", Tables: "ok", Comment: "a line table"}, seal(t, short, key.Recipient()), short)
+	add(vector{File: "long.zst.age", Expect: "ok", Tables: "ok", Comment: "pieces at the end, three of them behind the padding"}, seal(t, long, key.Recipient()), long)
+	add(vector{File: "searchable.zst.age", Expect: "ok", Tables: "ok", Comment: "a search index"}, sealSearchable(t, long, key.Recipient()), long)
+	frame := encoder().EncodeAll(short, nil)
+	with := func(own ...[]byte) []byte {
+		entries := []seekEntry{{uint32(len(frame)), uint32(len(short))}}
+		stream := slices.Clone(frame)
+		for _, f := range own {
+			entries = append(entries, seekEntry{compressed: uint32(len(f))})
+			stream = append(stream, f...)
+		}
+		var b bytes.Buffer
+		w, err := age.Encrypt(&b, key.Recipient())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(appendSeekTable(stream, entries)); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return b.Bytes()
+	}
+	lines := func(search int, feeds ...uint32) []byte { return appendLineTable(nil, lineTable{search, feeds}) }
+	for _, v := range []struct {
+		file, comment string
+		own           [][]byte
+	}{
+		{"lines-too-many", "the line table tells of two frames, and there is one", [][]byte{lines(0, 2, 2)}},
+		{"lines-too-few", "the line table tells of no frame", [][]byte{lines(0)}},
+		{"lines-lie", "the line table claims more line feeds than the frame has bytes", [][]byte{lines(0, 1000)}},
+		{"search-beyond", "the line table names a search index that is not there", [][]byte{lines(7, 2)}},
+		{"search-no-index", "the line table names a frame as search index that is padding", [][]byte{appendSkippableHeader(nil, skippableMagic, 0), lines(1, 2)}},
+		{"search-other-frames", "the search index is of two frames, and there is one", [][]byte{appendSearchIndex(nil, []*searchBlock{{frames: 2}}), lines(1, 2)}},
+		{"search-bomb", "the search index decompresses to 2 GiB", [][]byte{ownFrame([]byte{0}), lines(1, 2)}},
+	} {
+		if v.file == "search-bomb" {
+			b := append([]byte(searchIndexTag), bomb(2<<30, 100)...)
+			v.own[0] = append(appendSkippableHeader(nil, ownMagic, uint32(len(b))), b...)
+		}
+		add(vector{File: v.file + ".zst.age", Expect: "ok", Tables: "altered", Comment: v.comment}, with(v.own...), short)
+	}
+	later := func(frame []byte) []byte {
+		frame = slices.Clone(frame)
+		frame[skippableHeader+4] = 2
+		return frame
+	}
+	add(vector{File: "later-lines.zst.age", Expect: "ok", Tables: "ok", Comment: "a line table of version 2, which counts as none"}, with(later(lines(0, 2))), short)
+	add(vector{File: "later-search.zst.age", Expect: "ok", Tables: "ok", Comment: "a search index of version 2, which counts as none"},
+		with(later(appendSearchIndex(nil, []*searchBlock{{frames: 1}})), lines(1, 2)), short)
 	writeVectorList(t, vectors)
 }

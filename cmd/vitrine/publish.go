@@ -56,7 +56,7 @@ func jobFlags(cmd *cobra.Command) {
 	f.Duration("retry-for", time.Minute, "how long to try again while the server can't be reached")
 	f.StringArray("exclude", nil, "`pattern` of files to leave out; repeatable")
 	f.StringArray("allow", nil, "`pattern` of files to publish although their name is that of a secret; repeatable")
-	f.Bool("no-search-index", false, "seal no index with the logs that lets vitrine grep pass over most of them")
+	f.Bool("no-search-index", false, "seal no search index with texts: vitrine grep will have to read all of them")
 	f.String("job", "", "`name` of the job")
 	for _, t := range jobTexts(new(publish.Job)) {
 		f.String(t.flag, "", t.help)
