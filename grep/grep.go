@@ -1,5 +1,4 @@
-// Package grep searches logs for a pattern, on all cores, and passes over what
-// can't match.
+// Package grep searches logs for a pattern, and passes over what can't match.
 //
 // It reads logs and prints nothing. It must hold memory for some pieces of a log
 // at a time, give matches in the order of the log, and never leave one out: what
@@ -8,41 +7,86 @@
 package grep
 
 import (
-	"context"
 	"errors"
+	"fmt"
+	"regexp"
+	"regexp/syntax"
+	"strings"
 
-	"vitrine/lines"
 	"vitrine/ngram"
 )
 
-// A Pattern is what is looked for, in Go's syntax (RE2).
-type Pattern struct{}
+// A Pattern is what is looked for, in Go's syntax (RE2). It is held against
+// lines, without their line feed or the carriage return before that. It is safe
+// for concurrent use.
+type Pattern struct {
+	re       *regexp.Regexp
+	literals literals
+	finders  finders // of the literals
+}
 
 // Compile makes a pattern; fixed takes the text as it stands.
 func Compile(text string, fixed, ignoreCase bool) (*Pattern, error) {
-	return nil, errors.ErrUnsupported
+	if strings.Contains(text, "\n") {
+		return nil, errors.New("the pattern has a line feed, and is held against single lines")
+	}
+	expr := text
+	if fixed {
+		expr = regexp.QuoteMeta(text)
+	}
+	flags := syntax.Perl
+	if ignoreCase {
+		flags |= syntax.FoldCase
+	}
+	// Parsed as it was given, so that an error shows that and nothing around it.
+	parsed, err := syntax.Parse(expr, flags)
+	if err != nil {
+		return nil, fmt.Errorf("pattern %q: %w", text, err)
+	}
+	if ignoreCase {
+		expr = "(?i)" + expr
+	}
+	re, err := regexp.Compile(expr)
+	if err != nil {
+		return nil, fmt.Errorf("pattern %q: %w", text, err)
+	}
+	p := &Pattern{re: re, literals: literalsOf(parsed.Simplify())}
+	for _, l := range p.literals.any {
+		p.finders = append(p.finders, newFinder(l, p.literals.fold))
+	}
+	return p, nil
 }
 
 // Query is what the n-grams of a log are asked.
-func (p *Pattern) Query() ngram.Query { return ngram.Query{} }
-
-// Options say what is wanted of a log.
-type Options struct {
-	Before, After int   // lines around each match
-	Max           int64 // matches, at the most; 0: all
-	CountOnly     bool  // no lines are given
+func (p *Pattern) Query() ngram.Query {
+	if len(p.literals.any) == 0 {
+		return ngram.Query{}
+	}
+	return ngram.NewQuery(p.literals.any...)
 }
 
-// A Line is a line that matches, or one around it.
-type Line struct {
-	Number  int64 // from 1
-	Offset  int64
-	Text    []byte   // without its line feed; of a long line, the piece that matches
-	Matches [][2]int // in Text; none: a line around a match
-}
+// matches reports whether a line matches which has one of the literals.
+func (p *Pattern) matches(line []byte) bool { return p.literals.whole || p.re.Match(line) }
 
-// Search calls each for the lines of a log in their order, and returns how many
-// match. each may end it by an error.
-func (p *Pattern) Search(ctx context.Context, log *lines.Log, o Options, each func(Line) error) (matches int64, err error) {
-	return 0, errors.ErrUnsupported
+// maxMatches bounds the matches that are told of one line.
+const maxMatches = 1000
+
+// find appends where the pattern matches in a line.
+func (p *Pattern) find(found [][2]int, line []byte) [][2]int {
+	if p.literals.whole && len(p.finders) == 1 {
+		f := p.finders[0]
+		for at := 0; len(found) < maxMatches; {
+			n := f.index(line[at:])
+			if n < 0 {
+				break
+			}
+			found = append(found, [2]int{at + n, at + n + len(f.text)})
+			at += n + len(f.text)
+		}
+		return found
+	}
+	for _, m := range p.re.FindAllIndex(line, maxMatches) {
+		found = append(found, [2]int(m))
+	}
+	return found
 }
