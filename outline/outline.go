@@ -47,7 +47,7 @@ func Of(line []byte) Line {
 	text := head(buffer[:0], line)
 	at, rest := cutTime(text)
 	l := Line{Time: at}
-	if text := cutSource(rest); len(text) < len(rest) { // Zuul's: TIME | HOST | TEXT
+	if text := cutSource(rest); !at.IsZero() && len(text) < len(rest) { // Zuul's: TIME | HOST | TEXT
 		if s := string(text); s == "ERROR" || s == "MODULE FAILURE" {
 			l.Kind, l.Name = Failed, name(bytes.Trim(rest[:len(rest)-len(text)], " |"))
 			return l
@@ -74,6 +74,22 @@ func Of(line []byte) Line {
 		}
 	}
 	return l
+}
+
+// Body is what a line says: without escape sequences, without a time before it,
+// and the host that Zuul writes there. Without any of them it is the line itself.
+func Body(line []byte) []byte {
+	line = bytes.TrimRight(line, "\r\n")
+	if i := bytes.LastIndexByte(line, '\r'); i >= 0 {
+		line = line[i+1:]
+	}
+	if bytes.IndexByte(line, escape) >= 0 {
+		line = Strip(nil, line)
+	}
+	if at, rest := cutTime(line); !at.IsZero() {
+		return cutSource(rest)
+	}
+	return line
 }
 
 // TimeOf is the time at the beginning of a line, or zero.

@@ -82,7 +82,7 @@ func Text(text []byte, max int) string {
 	}
 	s := strings.ToValidUTF8(string(Strip(nil, text)), "\uFFFD")
 	s = strings.Map(func(c rune) rune {
-		if unicode.Is(unicode.Bidi_Control, c) {
+		if c > unicode.MaxASCII && unicode.Is(unicode.Bidi_Control, c) {
 			return -1
 		}
 		return c
