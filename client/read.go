@@ -3,8 +3,10 @@ package client
 import (
 	"context"
 	"fmt"
+	"io"
 	"iter"
 	"maps"
+	"net/http"
 	"net/url"
 	"strconv"
 
@@ -65,6 +67,16 @@ func (c *Client) Build(ctx context.Context, uuid string) (vitrine.BuildDetail, e
 		return vitrine.BuildDetail{}, fmt.Errorf("the server's answer to build %s is build %q", uuid, b.UUID)
 	}
 	return b, nil
+}
+
+// OpenRecord opens the signed record of a build that has ended, as it is stored;
+// where it lies, which the build's start tells, need not be known.
+func (c *Client) OpenRecord(ctx context.Context, uuid string) (io.ReadCloser, error) {
+	resp, err := c.do(ctx, request{method: http.MethodGet, address: c.url("builds", uuid, "build.json")})
+	if err != nil {
+		return nil, fmt.Errorf("open the record of build %s: %w", uuid, err)
+	}
+	return resp.Body, nil
 }
 
 // Buildset returns the builds of one event, oldest first.

@@ -183,12 +183,12 @@ func openBuild(cmd *cobra.Command, build string) (c *client.Client, record *vitr
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	record, signed, err := fetchRecord(cmd.Context(), c, uuid)
+	record, text, err := fetchRecord(cmd.Context(), c, uuid)
 	if err != nil {
 		if partial, err = wantsPartial(cmd, err); err != nil {
 			return nil, nil, nil, err
 		}
-		if record, signed, err = fetchSigned(cmd.Context(), c, vitrine.StartedKey(partial.StartTime, uuid), uuid); err != nil {
+		if record, text, err = fetchStarted(cmd.Context(), c, partial); err != nil {
 			return nil, nil, nil, err
 		}
 		record.Artifacts = partial.Artifacts // the server's word; which may be unsealed the keyring says
@@ -200,7 +200,7 @@ func openBuild(cmd *cobra.Command, build string) (c *client.Client, record *vitr
 		return nil, nil, nil, err
 	}
 	if repo != nil {
-		if err := checkRecord(cmd.Context(), repo, record, signed); err != nil {
+		if err := checkRecord(cmd.Context(), c, repo, record, text); err != nil {
 			return nil, nil, nil, err
 		}
 	}

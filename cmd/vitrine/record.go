@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,28 +18,39 @@ import (
 	"vitrine/signature"
 )
 
-// fetchRecord reads a build's signed record from the server, and parses it.
-// Nothing about it is verified but that it is the record of this build.
-func fetchRecord(ctx context.Context, c *client.Client, uuid string) (*vitrine.Record, vitrine.SignedRecord, error) {
-	var signed vitrine.SignedRecord
+// fetchRecord reads a build's record from the server, and parses it; text is what
+// was signed. Nothing about it is verified but that it is the record of this build.
+func fetchRecord(ctx context.Context, c *client.Client, uuid string) (record *vitrine.Record, text []byte, err error) {
+	text, err = readAll(c.OpenRecord(ctx, uuid))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, noRecord(ctx, c, uuid)
+	} else if err != nil {
+		return nil, nil, err
+	}
+	record, err = parseRecord(c, uuid, text, vitrine.RecordKey)
+	return record, text, err
+}
+
+// noRecord says why the server has no record of a build.
+func noRecord(ctx context.Context, c *client.Client, uuid string) error {
 	known, err := c.Build(ctx, uuid)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, signed, fmt.Errorf("build %s: not in the history of this server", uuid)
+		return fmt.Errorf("build %s: not in the history of this server", uuid)
 	} else if err != nil {
-		return nil, signed, err
+		return err
 	}
 	if known.IsImported() {
-		return nil, signed, &importedError{known.Build}
+		return &importedError{known.Build}
 	}
 	switch known.State {
 	case vitrine.Running:
-		return nil, signed, fmt.Errorf("build %s is still running: its artifacts can be read when it has ended", uuid)
+		return fmt.Errorf("build %s is still running: its artifacts can be read when it has ended", uuid)
 	case vitrine.Interrupted:
-		return nil, signed, &interruptedError{known.Build}
+		return &interruptedError{known.Build}
 	case vitrine.Lost:
-		return nil, signed, fmt.Errorf("build %s is lost: its job never said how it ended, and published nothing", uuid)
+		return fmt.Errorf("build %s is lost: its job never said how it ended, and published nothing", uuid)
 	}
-	return fetchSigned(ctx, c, vitrine.RecordKey(known.StartTime, uuid), uuid)
+	return fmt.Errorf("%w: the server lists build %s, but does not have its record", errUnverified, uuid)
 }
 
 // An importedError says that a build was published elsewhere, and nothing of it
@@ -49,52 +61,61 @@ func (e *importedError) Error() string {
 	return fmt.Sprintf("build %s was imported from %s: nobody signed it, and its files are links to elsewhere; vitrine show lists them", e.build.UUID, e.build.Imported.Source)
 }
 
-// fetchSigned reads the record at key, of the end or the start of a build, and its
-// signature.
-func fetchSigned(ctx context.Context, c *client.Client, key, uuid string) (*vitrine.Record, vitrine.SignedRecord, error) {
-	var signed vitrine.SignedRecord
-	text, err := readObject(ctx, c, key, vitrine.MaxRecordSize)
+// fetchStarted reads the record of how a build began.
+func fetchStarted(ctx context.Context, c *client.Client, build *vitrine.Build) (record *vitrine.Record, text []byte, err error) {
+	text, err = readAll(c.Open(ctx, vitrine.StartedKey(build.StartTime, build.UUID)))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, signed, fmt.Errorf("%w: the server lists build %s, but does not have its record", errUnverified, uuid)
+		return nil, nil, fmt.Errorf("%w: the server lists build %s, but does not have its record", errUnverified, build.UUID)
 	} else if err != nil {
-		return nil, signed, err
+		return nil, nil, err
 	}
-	record, err := vitrine.ParseRecord(text)
-	if err != nil {
-		return nil, signed, fmt.Errorf("%w: record of build %s: %w", errUnverified, uuid, err)
-	}
-	if record.UUID != uuid || record.Tenant != c.Tenant() || key != record.Key() {
-		return nil, signed, fmt.Errorf("%w: asked for build %s of tenant %s, the server gave the record of %s of %s", errUnverified, uuid, c.Tenant(), record.UUID, record.Tenant)
-	}
-	sig, err := readObject(ctx, c, vitrine.SignatureKey(key), vitrine.MaxSignatureSize)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, signed, err
-	}
-	return record, vitrine.SignedRecord{Record: string(text), Signature: string(sig)}, nil
+	record, err = parseRecord(c, build.UUID, text, vitrine.StartedKey)
+	return record, text, err
 }
 
-func readObject(ctx context.Context, c *client.Client, key string, limit int64) ([]byte, error) {
-	r, err := c.Open(ctx, key)
+// parseRecord parses the record of a build, of the kind that lies at key.
+func parseRecord(c *client.Client, uuid string, text []byte, key func(time.Time, string) string) (*vitrine.Record, error) {
+	record, err := vitrine.ParseRecord(text)
+	if err != nil {
+		return nil, fmt.Errorf("%w: record of build %s: %w", errUnverified, uuid, err)
+	}
+	if record.UUID != uuid || record.Tenant != c.Tenant() {
+		return nil, fmt.Errorf("%w: asked for build %s of tenant %s, the server gave the record of %s of %s", errUnverified, uuid, c.Tenant(), record.UUID, record.Tenant)
+	}
+	if want := key(record.StartTime, uuid); record.Key() != want {
+		return nil, fmt.Errorf("%w: asked for %s, the server gave %s", errUnverified, want, record.Key())
+	}
+	return record, nil
+}
+
+// readAll reads a record or a signature, and closes it. It takes the error of
+// having opened it.
+func readAll(r io.ReadCloser, err error) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
-	b, err := io.ReadAll(io.LimitReader(r, limit+1))
-	if err == nil && int64(len(b)) > limit {
-		err = fmt.Errorf("%w: %s has more than %d bytes", errUnverified, key, limit)
+	b, err := io.ReadAll(io.LimitReader(r, vitrine.MaxRecordSize+1))
+	if err == nil && len(b) > vitrine.MaxRecordSize {
+		err = fmt.Errorf("%w: a record or signature of more than %d bytes", errUnverified, vitrine.MaxRecordSize)
 	}
 	return b, err
 }
 
-// checkRecord checks a record's signature, and what it says, against the keyring
-// at the commit that it names.
-func checkRecord(ctx context.Context, repo *keyring.Repository, record *vitrine.Record, signed vitrine.SignedRecord) error {
+// checkRecord fetches the signature of a record, of which text is what was signed,
+// and checks it, and what the record says, against the keyring at the commit that
+// it names.
+func checkRecord(ctx context.Context, c *client.Client, repo *keyring.Repository, record *vitrine.Record, text []byte) error {
+	sig, err := readAll(c.Open(ctx, vitrine.SignatureKey(record.Key())))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	k, err := repo.At(ctx, record.Keyring.Commit)
 	if err == nil {
 		err = k.CheckRecord(record)
 	}
 	if err == nil {
-		err = signature.VerifyRecord(record, signed, k.PublisherKeys(record.Service))
+		err = signature.VerifyRecord(record, vitrine.SignedRecord{Record: string(text), Signature: string(sig)}, k.PublisherKeys(record.Service))
 	}
 	if err != nil {
 		return fmt.Errorf("%w: build %s: %w", errUnverified, record.UUID, err)

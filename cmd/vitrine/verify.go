@@ -76,7 +76,7 @@ func verify(cmd *cobra.Command, args []string) error {
 			fmt.Printf("%s  %-9s  %s\n", word, ch.What, ch.Detail)
 		}
 	}
-	record, signed, err := fetchRecord(ctx, c, uuid)
+	record, text, err := fetchRecord(ctx, c, uuid)
 	var foreign *importedError
 	if errors.As(err, &foreign) {
 		err = fmt.Errorf("%w: %w", errUnverified, err)
@@ -86,7 +86,10 @@ func verify(cmd *cobra.Command, args []string) error {
 	}
 	report("record", err, fmt.Sprintf("build %s is in the one form that records have", uuid))
 	if err == nil {
-		unsigned := checkRecord(ctx, repo, record, signed)
+		unsigned := checkRecord(ctx, c, repo, record, text)
+		if unsigned != nil && !isUnverified(unsigned) {
+			return unsigned
+		}
 		if unsigned == nil {
 			report("signature", nil, fmt.Sprintf("made by publisher %s of service %s", record.Publisher, record.Service))
 			report("keyring", nil, fmt.Sprintf("commit %s gives %s, and skips %d", record.Keyring.Commit, count(len(record.Readers), "reader"), len(record.SkippedReaders)))
