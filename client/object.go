@@ -66,6 +66,15 @@ func (o *Object) open(ctx context.Context, off, n int64) (io.ReadCloser, error) 
 	return r, err
 }
 
+// URL is the object's address at the server, which may send on who asks for it.
+func (o *Object) URL() string {
+	address, err := o.client.objectURL(o.key)
+	if err != nil {
+		return "" // OpenRange says why
+	}
+	return address
+}
+
 // Requests is how many were made, to the server and to the store, whatever came
 // of them.
 func (o *Object) Requests() int {

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"sync"
 )
 
@@ -48,30 +49,37 @@ type Options struct {
 	Head  int64  // bytes fetched at once when the first is read
 	Tail  int64  // bytes fetched at once when the last is read
 	Cache *Cache // what is fetched is kept there; may be nil
-	Name  string // of the object in the cache: the hash that its bytes must have
+	Name  string // of the object in the cache: the SHA-256 that its bytes must have, in hex
+	From  string // where it lies; in the cache the object there is another than one elsewhere
 }
 
 // A File is an object read by parts. It is safe for concurrent use.
 type File struct {
 	src        Source
 	size       int64
+	options    Options
 	head, tail int64 // as in Options; 0 once it was asked for
 	ctx        context.Context
 	cancel     context.CancelCauseFunc
 	tasks      sync.WaitGroup // that fetch
 
+	cacheOnce sync.Once // when something is wanted for the first time
+	cache     *entry    // nil if there is none
+	cacheErr  error
+
 	mu       sync.Mutex
 	blocks   map[int64]*block // those that are there, and those being fetched
-	kept     list.List        // numbers of those that are there, the last read first
+	kept     list.List        // those that are there, the last read first
 	runs     [4]run           // the last used first
 	requests int
 	bytes    int64
-	closed   bool
+	ended    error // why no more is read
 }
 
 // A block is a piece of the object. When ready is closed it has its bytes or why
 // it has none.
 type block struct {
+	n     int64
 	ready chan struct{}
 	data  []byte
 	err   error
@@ -83,7 +91,7 @@ type block struct {
 func Open(ctx context.Context, src Source, size int64, o Options) *File {
 	ctx, cancel := context.WithCancelCause(ctx)
 	return &File{
-		src: src, size: size, head: min(o.Head, maxPiece), tail: min(o.Tail, maxPiece),
+		src: src, size: size, options: o, head: min(o.Head, maxPiece), tail: min(o.Tail, maxPiece),
 		ctx: ctx, cancel: cancel, blocks: make(map[int64]*block),
 	}
 }
@@ -150,8 +158,8 @@ func (f *File) Prefetch(off, n int64) {
 func (f *File) want(off, end int64, read bool) ([]*block, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.closed {
-		return nil, fs.ErrClosed
+	if f.ended != nil {
+		return nil, f.ended
 	} else if f.ctx.Err() != nil {
 		return nil, context.Cause(f.ctx)
 	}
@@ -160,28 +168,23 @@ func (f *File) want(off, end int64, read bool) ([]*block, error) {
 		to = max(to, f.ahead(off, end))
 	}
 	wanted := make([]*block, 0, (end-1)/blockSize-off/blockSize+1)
-	var missing []*block // what one request brings; nil for what is there already
-	var first int64      // number of the first of them
-	for i := from / blockSize; i*blockSize < to; i++ {
-		b := f.blocks[i]
+	var missing []*block
+	for n := from / blockSize; n*blockSize < to; n++ {
+		b := f.blocks[n]
 		if b == nil {
-			b = &block{ready: make(chan struct{})}
-			f.blocks[i] = b
-			if hole := i - first - int64(len(missing)); len(missing) > 0 && hole <= near/blockSize {
-				missing = append(missing, make([]*block, hole)...)
-			} else {
-				f.start(first, missing)
-				first, missing = i, nil
-			}
+			b = &block{n: n, ready: make(chan struct{})}
+			f.blocks[n] = b
 			missing = append(missing, b)
 		} else if b.place != nil {
 			f.kept.MoveToFront(b.place)
 		}
-		if i >= off/blockSize && i*blockSize < end {
+		if n >= off/blockSize && n*blockSize < end {
 			wanted = append(wanted, b)
 		}
 	}
-	f.start(first, missing)
+	if len(missing) > 0 {
+		f.tasks.Go(func() { f.bring(missing) })
+	}
 	return wanted, nil
 }
 
@@ -203,42 +206,71 @@ func (f *File) widen(off, end int64) (from, to int64) {
 	return from, to
 }
 
-// start has blocks fetched, if there are any. The caller holds mu.
-func (f *File) start(first int64, blocks []*block) {
-	if len(blocks) > 0 {
-		f.tasks.Go(func() { f.fetch(first, blocks) })
+// bring reads blocks, which are in order, from the cache, and fetches the others.
+func (f *File) bring(blocks []*block) {
+	f.cacheOnce.Do(func() { f.cache, f.cacheErr = f.options.Cache.open(f.options, f.size) })
+	if f.cacheErr != nil {
+		f.end(f.cacheErr)
+		f.settle(f.cacheErr, blocks...)
+		return
+	}
+	if f.cache != nil {
+		blocks = slices.DeleteFunc(blocks, func(b *block) bool {
+			b.data = f.cache.read(b.n)
+			if b.data != nil {
+				f.settle(nil, b)
+			}
+			return b.data != nil
+		})
+	}
+	for len(blocks) > 0 {
+		i := 1
+		for i < len(blocks) && (blocks[i].n-blocks[i-1].n-1)*blockSize <= near {
+			i++
+		}
+		together := blocks[:i]
+		f.tasks.Go(func() { f.fetch(together) })
+		blocks = blocks[i:]
 	}
 }
 
-// fetch fetches blocks by one request, from the first on.
-func (f *File) fetch(first int64, blocks []*block) {
-	off := first * blockSize
-	end := min(off+int64(len(blocks))*blockSize, f.size)
+// fetch fetches blocks by one request, with what lies between them.
+func (f *File) fetch(blocks []*block) {
+	n := blocks[0].n
+	off, end := n*blockSize, min((blocks[len(blocks)-1].n+1)*blockSize, f.size)
 	f.count(1, 0)
 	r, err := f.src.OpenRange(f.ctx, off, end-off)
 	if err == nil {
 		defer r.Close()
 	}
-	for err == nil && len(blocks) > 0 {
-		var n int
+	for ; err == nil && off < end; n++ {
+		var read int
 		data := make([]byte, min(blockSize, end-off))
-		n, err = io.ReadFull(r, data)
-		off += int64(n)
-		f.count(0, n)
-		if err == nil {
-			f.settle(first, blocks[:1], data, nil)
-			first, blocks = first+1, blocks[1:]
+		read, err = io.ReadFull(r, data)
+		off += int64(read)
+		f.count(0, read)
+		if err != nil || n != blocks[0].n {
+			continue
 		}
+		if f.cache != nil {
+			if err = f.cache.write(n, data); err != nil {
+				f.end(err)
+				break
+			}
+		}
+		blocks[0].data = data
+		f.settle(nil, blocks[0])
+		blocks = blocks[1:]
 	}
 	switch {
 	case err == nil:
 		return
 	case f.ctx.Err() != nil:
 		err = context.Cause(f.ctx)
-	case errors.Is(err, io.EOF) || err == io.ErrUnexpectedEOF:
+	case err == io.EOF || err == io.ErrUnexpectedEOF:
 		err = fmt.Errorf("the object breaks off at byte %d of %d: %w", off, f.size, io.ErrUnexpectedEOF)
 	}
-	f.settle(first, blocks, nil, err)
+	f.settle(err, blocks...)
 }
 
 func (f *File) count(requests, bytes int) {
@@ -248,25 +280,29 @@ func (f *File) count(requests, bytes int) {
 	f.mu.Unlock()
 }
 
-// settle gives blocks, from the first on, their bytes, or why they have none: then
-// whoever wants them next has them fetched again. A nil one was there already.
-func (f *File) settle(first int64, blocks []*block, data []byte, err error) {
+// end has all later reads fail.
+func (f *File) end(err error) {
+	f.mu.Lock()
+	f.ended = err
+	f.mu.Unlock()
+}
+
+// settle says of blocks that they are there, or why not: then whoever wants them
+// next has them fetched again.
+func (f *File) settle(err error, blocks ...*block) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for i, b := range blocks {
-		if b == nil {
-			continue
-		}
-		b.data, b.err = data, err
+	for _, b := range blocks {
+		b.err = err
 		if err != nil {
-			delete(f.blocks, first+int64(i))
+			delete(f.blocks, b.n)
 		} else {
-			b.place = f.kept.PushFront(first + int64(i))
+			b.place = f.kept.PushFront(b)
 		}
 		close(b.ready)
 	}
 	for f.kept.Len() > maxMemory/blockSize {
-		delete(f.blocks, f.kept.Remove(f.kept.Back()).(int64))
+		delete(f.blocks, f.kept.Remove(f.kept.Back()).(*block).n)
 	}
 }
 
@@ -282,10 +318,14 @@ func (f *File) Fetched() (requests int, bytes int64) {
 
 // Close ends what goes on in the background, and all reads.
 func (f *File) Close() error {
-	f.mu.Lock()
-	f.closed = true
-	f.mu.Unlock()
+	f.end(fs.ErrClosed)
 	f.cancel(fs.ErrClosed)
 	f.tasks.Wait()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.cache != nil {
+		f.cache.close()
+		f.cache = nil
+	}
 	return nil
 }

@@ -29,8 +29,9 @@ func (l *remoteLog) Close() error { return l.stored.Close() }
 // hash in the record, which is of the whole; of a file that lies whole in the
 // cache it is.
 func openLog(ctx context.Context, c *client.Client, record *vitrine.Record, a vitrine.Artifact, ids []age.Identity, cache *remote.Cache) (*remoteLog, error) {
-	stored := remote.Open(ctx, c.Object(vitrine.ArtifactKey(record.UUID, a.Path), a.Size), a.Size, remote.Options{
-		Head: headerSize(record), Tail: crypto.TailSize(a.PlainSize), Cache: cache, Name: a.SHA256,
+	object := c.Object(vitrine.ArtifactKey(record.UUID, a.Path), a.Size)
+	stored := remote.Open(ctx, object, a.Size, remote.Options{
+		Head: headerSize(record), Tail: crypto.TailSize(a.PlainSize), Cache: cache, Name: a.SHA256, From: object.URL(),
 	})
 	l := &remoteLog{stored: stored}
 	if !a.Sealed {

@@ -14,6 +14,7 @@ import (
 
 	"vitrine/client"
 	"vitrine/crypto"
+	"vitrine/remote"
 	"vitrine/signature"
 	"vitrine/storage"
 )
@@ -33,7 +34,8 @@ var errUnverified = errors.New("verification failed")
 // be, as opposed to out of reach.
 func isUnverified(err error) bool {
 	return errors.Is(err, errUnverified) || errors.Is(err, crypto.ErrCorrupt) ||
-		errors.Is(err, signature.ErrInvalid) || errors.Is(err, storage.ErrIntegrity)
+		errors.Is(err, signature.ErrInvalid) || errors.Is(err, storage.ErrIntegrity) ||
+		errors.Is(err, remote.ErrChanged) || errors.Is(err, remote.ErrWrong)
 }
 
 // An exitError ends vitrine with a code of its own and without a word: run has
