@@ -1,0 +1,142 @@
+// The viewer's page: joins its parts.
+import { address, ask } from "./api.js";
+import { by, say } from "./dom.js";
+import { keys } from "./keys.js";
+import { Outline } from "./outline.js";
+import { Panes } from "./panes.js";
+import { Search } from "./search.js";
+import { Selected, parse } from "./selection.js";
+import { summary } from "./summary.js";
+
+const errors = ["failed", "error"], starts = ["task", "group"];
+
+// While this is held open, vitrine goes on.
+function alive() {
+  const source = new EventSource(address("alive"));
+  source.addEventListener("open", () => { by("ended").hidden = true; });
+  source.addEventListener("error", () => { by("ended").hidden = false; });
+}
+
+async function start() {
+  let build;
+  try {
+    build = await ask(address("build"));
+  } catch (e) {
+    by("title").textContent = "This build can't be shown";
+    by("lead").textContent = e.message;
+    return;
+  }
+  alive();
+  if (build.artifacts.length === 0) {
+    by("title").textContent = "No logs";
+    by("lead").textContent = "This build has nothing that can be read as a log.";
+    return;
+  }
+  document.body.classList.add("open");
+  const panes = new Panes(build.artifacts), outline = new Outline(), search = new Search(), selected = new Selected(build);
+  const find = (path) => build.artifacts.find((a) => a.path === path);
+
+  summary(build, (path, line) => {
+    const artifact = find(path), pane = panes.current;
+    if (artifact && pane.artifact !== artifact) pane.open(artifact, { from: line, to: line });
+    else pane.whenCounted(() => pane.select(line));
+    pane.focus();
+  });
+
+  const show = () => {
+    const pane = panes.current;
+    outline.show(pane);
+    selected.show(pane);
+    for (const radio of document.getElementsByName("level")) radio.checked = radio.value === pane.level;
+  };
+  panes.addEventListener("use", () => { search.use(panes.current); show(); });
+  panes.addEventListener("open", () => { search.clear(); show(); });
+  panes.addEventListener("sections", show);
+  panes.addEventListener("select", () => selected.show(panes.current));
+  let place;
+  panes.addEventListener("move", () => {
+    clearTimeout(place);
+    place = setTimeout(() => outline.follow(), 80);
+  });
+  search.use(panes.current);
+
+  const jump = by("jump"), help = by("help");
+  const toggleOutline = () => {
+    const open = document.body.classList.toggle("outlined");
+    by("outline").setAttribute("aria-pressed", String(open));
+    if (open && panes.current.progress === undefined) outline.show(panes.current);
+  };
+  const toJump = () => { jump.focus(); jump.select(); };
+  const toSearch = () => { by("q").focus(); by("q").select(); };
+  const level = (name) => panes.current.filter(name);
+  const viewport = () => panes.current.viewport;
+  const end = () => viewport().show(viewport().total, 1, true);
+  const tops = () => viewport().show(1, 0, true);
+
+  by("jump-form").addEventListener("submit", (e) => {
+    e.preventDefault();
+    const line = Number(jump.value.replace(/[\s,_L]/g, "")), pane = panes.current;
+    if (!Number.isInteger(line) || line < 1) say("a line is a number from 1");
+    else {
+      pane.whenCounted(() => {
+        if (line > pane.lines.total) say(`the log has ${pane.lines.total} lines`);
+        pane.select(Math.min(line, pane.lines.total));
+      });
+      pane.focus();
+    }
+  });
+  for (const radio of document.getElementsByName("level")) radio.addEventListener("change", () => level(radio.value));
+  by("outline").addEventListener("click", toggleOutline);
+  by("fold").addEventListener("click", () => panes.current.foldAll());
+  by("wrap").addEventListener("click", () => panes.wrap());
+  by("side").addEventListener("click", () => panes.side());
+  by("show-keys").addEventListener("click", () => help.showModal());
+  by("help-close").addEventListener("click", () => help.close());
+
+  keys([
+    [["?"], "this help", () => help.showModal()],
+    [["/"], "search", toSearch],
+    [["n", "N"], "next and previous line found; the next error if nothing is searched for", (e) => {
+      if (search.active) search.step(e.key === "N");
+      else panes.current.step(errors, "error", e.key === "N");
+    }],
+    [["e", "E"], "next and previous error", (e) => panes.current.step(errors, "error", e.key === "E")],
+    [["t", "T"], "next and previous task or group", (e) => panes.current.step(starts, "task or group", e.key === "T")],
+    [["g", ":"], "go to a line", toJump],
+    [["j", "ArrowDown"], "a line down", () => viewport().line(1)],
+    [["k", "ArrowUp"], "a line up", () => viewport().line(-1)],
+    [[" ", "PageDown"], "a page down", () => viewport().page(1)],
+    [["b", "Shift+ ", "PageUp"], "a page up", () => viewport().page(-1)],
+    [["Home"], "first line", tops],
+    [["G", "End"], "last line", end],
+    [["Shift+ArrowDown", "Shift+ArrowUp"], "select lines", (e) => panes.current.grow(e.key === "ArrowDown" ? 1 : -1)],
+    [["c"], "copy the lines selected", () => selected.copy()],
+    [["d"], "download them, or the log", () => selected.download()],
+    [["z", "Z"], "fold what is here; fold or unfold all", (e) => (e.key === "z" ? panes.current.scan(() => panes.current.fold(panes.current.here)) : panes.current.foldAll())],
+    [["1", "2", "3"], "all lines; warnings and errors; errors", (e) => level(["all", "warning", "error"][e.key - 1])],
+    [["o"], "the outline", toggleOutline],
+    [["w"], "wrap long lines", () => panes.wrap()],
+    [["[", "]"], "previous and next log", (e) => panes.other(e.key === "]" ? 1 : -1)],
+    [["s"], "another log beside this one, by time", () => panes.side()],
+    [["Escape"], "stop a search; then forget it, and what is selected", () => {
+      if (!by("stop").hidden) search.stop();
+      else if (search.active) search.clear();
+      else panes.current.unselect();
+      panes.current.focus();
+    }],
+  ]);
+
+  const go = (first) => {
+    const at = parse(location.hash);
+    const artifact = (at?.path === undefined ? build.artifacts[0] : find(at.path)) ?? build.artifacts[0];
+    const pane = panes.current;
+    if (first || pane.artifact !== artifact) pane.open(artifact, at);
+    else if (at) pane.whenCounted(() => pane.select(at.from, at.to));
+  };
+  addEventListener("hashchange", () => go(false));
+  go(true);
+  if (matchMedia("(min-width: 1000px)").matches) toggleOutline();
+  panes.current.focus();
+}
+
+start();

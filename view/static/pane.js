@@ -1,0 +1,382 @@
+// A pane shows one log: its lines, what is folded or filtered away, what was found
+// in it, what is selected. There are one or two.
+import { address } from "./api.js";
+import { el, say, bytes, count, number } from "./dom.js";
+import { Hidden } from "./hidden.js";
+import { Lines } from "./lines.js";
+import { row } from "./row.js";
+import { Scrollbar } from "./scrollbar.js";
+import { Sections } from "./sections.js";
+import { stream } from "./streams.js";
+import { Viewport } from "./viewport.js";
+
+const scanned = 256e6; // bytes: a longer log is looked through when somebody asks for what that tells
+const pieceSize = 32 << 10, mostPieces = 8;
+const third = 0.3; // of the window is above a line that is jumped to
+
+// Pane tells by "move" ({user}), "select", "sections" and "use" (it was clicked).
+export class Pane extends EventTarget {
+  element;
+  artifact;
+  lines;
+  viewport;
+  selection; // {from, to}, lines; or undefined
+  sections = new Sections([], 0);
+  progress; // of the scan: undefined before it, a part up to 1, "done" after
+  more = false; // there are more marks than were told
+  level = "all";
+  found; // by search.js
+  #folds = new Set();
+  #opened = new Map();
+  #marks = [];
+  #bar;
+  #view;
+  #inner;
+  #state;
+  #note;
+  #picker;
+  #stop;
+  #waiting = []; // for the lines to be counted
+  #scanned = []; // for the scan
+  #anchor;
+
+  constructor(artifacts, id) {
+    super();
+    this.#inner = el("div", { className: "rows", role: "rowgroup" });
+    this.#view = el("div", { className: "view", id, tabIndex: 0, role: "table", "aria-label": "lines of the log", "aria-busy": "true" }, this.#inner);
+    this.#state = el("p", { className: "state", role: "status" });
+    this.#note = el("span", { className: "size" });
+    this.#picker = artifacts.length > 1
+      ? el("select", { "aria-label": "log", on: { change: (e) => this.open(artifacts[e.target.value]) } }, ...artifacts.map((a) => el("option", { value: a.index }, a.path)))
+      : el("b", { className: "path" }, artifacts[0]?.path ?? "");
+    this.viewport = new Viewport(this.#view, this.#inner, {
+      draw: (n) => this.#draw(n), want: (list) => this.lines?.want(list), hidden: new Hidden(),
+    });
+    this.#bar = new Scrollbar(this.viewport, id);
+    this.element = el("section", { className: "pane", "aria-label": "log" },
+      el("header", {}, this.#picker, this.#note), el("div", { className: "window" }, this.#view, this.#bar.element, this.#state));
+    this.viewport.addEventListener("move", (e) => this.#emit("move", e.detail));
+    this.#inner.addEventListener("click", (e) => this.#click(e));
+    this.element.addEventListener("pointerdown", () => this.#emit("use"));
+    this.element.addEventListener("focusin", () => this.#emit("use"));
+  }
+
+  #emit(name, detail) {
+    this.dispatchEvent(new CustomEvent(name, { detail }));
+  }
+
+  // open shows an artifact, from its end, or with lines selected.
+  async open(artifact, selection) {
+    this.close();
+    this.artifact = artifact;
+    if (this.#picker.tagName === "SELECT") this.#picker.value = artifact.index;
+    const lines = new Lines(artifact.index);
+    Object.assign(this, { lines, sections: new Sections([], 0), progress: undefined, more: false, level: "all", found: undefined, selection: undefined });
+    this.#folds.clear();
+    this.#opened.clear();
+    this.#marks = [];
+    this.#waiting = [];
+    this.#scanned = [];
+    this.viewport.total = 0;
+    this.viewport.hidden = new Hidden();
+    this.viewport.redraw();
+    this.#bar.mark({ error: [], warning: [], hit: [] });
+    this.#view.setAttribute("aria-busy", "true");
+    this.#tell("opening…");
+    this.#note.textContent = bytes(artifact.size);
+    this.#emit("open");
+    lines.addEventListener("lines", ({ detail: { from, to } }) => this.viewport.redraw(from, to));
+    lines.addEventListener("problem", (e) => this.#tell(e.detail, true));
+    lines.addEventListener("total", ({ detail: { moved } }) => this.#counted(moved));
+    try {
+      await lines.open();
+    } catch (e) {
+      if (this.lines === lines) this.#tell(e.message, true);
+      return;
+    }
+    if (this.lines !== lines) return; // another was opened meanwhile
+    this.#view.setAttribute("aria-busy", "false");
+    this.#tell(lines.total === 0 ? "This log is empty." : "");
+    this.viewport.total = lines.total;
+    this.viewport.show(lines.total, 1);
+    this.#size();
+    if (selection) this.whenCounted(() => this.select(selection.from, selection.to));
+    if (artifact.size <= scanned) this.scan();
+  }
+
+  close() {
+    this.lines?.close();
+    this.#stop?.();
+    this.#stop = undefined;
+  }
+
+  #tell(text, bad = false) {
+    this.#state.textContent = text;
+    this.#state.hidden = !text;
+    this.#state.classList.toggle("bad", bad);
+    if (bad && this.lines?.total > 0) setTimeout(() => { this.#state.hidden = true; }, 8000);
+  }
+
+  #size() {
+    const { lines } = this;
+    this.#note.textContent = lines.counted ? `${bytes(lines.size)}, ${count(lines.total, "line")}` : `${bytes(lines.size)}, counting its lines…`;
+    this.#view.setAttribute("aria-rowcount", lines.counted ? lines.total : -1);
+  }
+
+  #counted(moved) {
+    const { lines, viewport } = this;
+    if (this.selection) this.selection = { from: this.selection.from + moved, to: this.selection.to + moved };
+    viewport.total = lines.total;
+    this.#opened.clear();
+    viewport.renumber(moved);
+    this.#size();
+    if (this.#marks.length > 0) this.#structure();
+    for (const then of this.#waiting.splice(0)) then();
+    this.#emit("select");
+  }
+
+  // whenCounted does something once lines have their numbers.
+  whenCounted(then) {
+    if (this.lines.counted) then();
+    else {
+      say("counting the lines first");
+      this.#waiting.push(then);
+    }
+  }
+
+  #draw(n) {
+    const { hidden } = this.viewport, section = this.sections.at(n);
+    const before = n > 1 && this.level !== "all" ? hidden.range(n - 1) : undefined;
+    const hit = this.found?.at(n);
+    return row(n, this.lines.get(n), {
+      section, folded: section && this.#folds.has(n) && this.level === "all",
+      gap: before ? before[1] - before[0] + 1 : 0,
+      spans: hit?.spans, current: this.found?.current === n,
+      selected: this.selection && n >= this.selection.from && n <= this.selection.to,
+      opened: this.#opened.get(n), counted: this.lines.counted,
+    });
+  }
+
+  #click(e) {
+    const item = e.target.closest(".item");
+    if (!item) return;
+    const n = Number(item.dataset.line), act = e.target.closest("button")?.dataset.act;
+    if (e.target.closest("a.n")) {
+      e.preventDefault();
+      if (e.shiftKey && this.selection) this.extend(n);
+      else this.#select(n, n);
+      this.#view.focus({ preventScroll: true });
+    } else if (act === "fold") this.fold(n);
+    else if (act === "gap") this.#reveal(n);
+    else if (act === "more") this.#more(n);
+    else if (act === "states") {
+      this.#opened.set(n, { ...this.#opened.get(n), states: !this.#opened.get(n)?.states });
+      this.viewport.redraw(n, n);
+    }
+  }
+
+  async #more(n) {
+    const line = this.lines.get(n);
+    const opened = this.#opened.get(n) ?? { extra: [], at: new TextEncoder().encode(line.text).length };
+    opened.extra ??= [];
+    opened.at ??= 4096;
+    try {
+      const piece = await this.lines.piece(n, opened.at, pieceSize);
+      opened.extra.push(piece.text);
+      opened.at = piece.next ?? piece.bytes;
+      opened.bytes = opened.at;
+      opened.full = opened.extra.length >= mostPieces && opened.at < piece.bytes;
+      this.#opened.set(n, opened);
+      this.viewport.redraw(n, n);
+    } catch (e) {
+      this.#tell(e.message, true);
+    }
+  }
+
+  // --- selection
+
+  #select(from, to) {
+    this.selection = { from: Math.min(from, to), to: Math.max(from, to) };
+    this.viewport.redraw();
+    this.#emit("select");
+  }
+
+  // select selects lines and goes to the first of them.
+  select(from, to = from) {
+    this.#anchor = from;
+    this.#uncover(from);
+    this.#select(Math.min(from, this.lines.total), Math.min(to, this.lines.total));
+    this.viewport.show(from, third, true);
+  }
+
+  // extend moves the other end of the selection.
+  extend(n) {
+    n = Math.max(1, Math.min(n, this.lines.total));
+    const { from, to } = this.selection;
+    if (this.#anchor === undefined || this.#anchor < from || this.#anchor > to) this.#anchor = from;
+    this.#select(this.#anchor, n);
+  }
+
+  // grow extends it by a line, and keeps that in sight.
+  grow(by) {
+    if (!this.selection) this.#select(this.viewport.first, this.viewport.first);
+    const { from, to } = this.selection;
+    const end = this.#anchor === to && from !== to ? from : to;
+    const next = Math.max(1, Math.min((from === to ? from : end) + by, this.lines.total));
+    this.extend(next);
+    if (next < this.viewport.first || next > this.viewport.last) this.viewport.show(next, by < 0 ? 0 : 1, true);
+  }
+
+  unselect() {
+    this.selection = undefined;
+    this.viewport.redraw();
+    this.#emit("select");
+  }
+
+  // here is the line that steps begin from.
+  get here() {
+    const { first, last } = this.viewport, at = this.selection?.from;
+    return at >= first && at <= last ? at : first;
+  }
+
+  // --- plays, tasks, groups
+
+  // scan looks through the log for what its lines are; done is called once that is known.
+  scan(done) {
+    if (this.progress === "done") return done?.();
+    if (done) this.#scanned.push(done);
+    if (this.#stop) return undefined;
+    const { lines } = this;
+    let drawn = performance.now();
+    this.progress = 0;
+    this.#emit("sections");
+    this.#stop = stream(address(`log/${this.artifact.index}/scan`), (batch, { end, problem }) => {
+      for (const o of batch) {
+        if (o.kind) this.#marks.push(o);
+        else if (o.at) this.progress = o.at / Math.max(1, lines.size);
+        else if (o.more) this.more = true;
+        else if (o.error) problem = o.error;
+      }
+      if (problem) this.#tell(problem, true);
+      if (end) this.progress = "done";
+      if (!end && performance.now() - drawn < 1000) return;
+      drawn = performance.now();
+      if (lines.counted) this.#structure();
+      this.#emit("sections");
+      if (!end) return;
+      this.#stop = undefined;
+      this.whenCounted(() => { for (const then of this.#scanned.splice(0)) then(); });
+    });
+    return undefined;
+  }
+
+  #structure() {
+    this.sections = new Sections(this.#marks, this.lines.total);
+    this.#bar.mark(this.sections.severity());
+    this.#hide();
+    this.#emit("sections");
+  }
+
+  #hide() {
+    const { viewport, lines } = this;
+    viewport.hidden = new Hidden(this.level === "all" ? this.sections.folded(this.#folds) : this.sections.filtered(this.level, lines.total));
+    const nothing = this.level !== "all" && lines.total > 0 && viewport.rows === 0;
+    this.#tell(nothing ? `No ${this.level === "error" ? "errors" : "warnings or errors"} were found in this log.` : "");
+    this.#bar.mark({});
+    viewport.redraw();
+  }
+
+  // filter shows all, or what is at least a "warning" or an "error".
+  filter(level) {
+    const { here } = this;
+    this.level = level;
+    this.#hide();
+    this.viewport.show(here, third);
+    if (level !== "all" && this.progress !== "done") this.scan(() => { this.#hide(); this.viewport.show(here, third); });
+  }
+
+  #reveal(n) {
+    const { hidden } = this.viewport, range = hidden.range(n - 1);
+    this.viewport.hidden = new Hidden(hidden.ranges().filter(([from]) => from !== range[0]));
+    this.viewport.redraw();
+  }
+
+  // fold folds or unfolds the section that begins on a line, or holds it.
+  fold(n) {
+    const section = this.sections.at(n) ?? this.sections.around(n);
+    if (!section || section.end === section.line) return;
+    if (!this.#folds.delete(section.line)) {
+      this.#folds.add(section.line);
+      if (n !== section.line) this.viewport.show(section.line, third);
+    }
+    this.#hide();
+  }
+
+  foldAll() {
+    this.scan(() => {
+      const { here } = this, folded = this.#folds.size > 0;
+      this.#folds = new Set(folded ? [] : this.sections.foldable());
+      say(folded ? "all unfolded" : `${number(this.#folds.size)} folded`);
+      this.#hide();
+      this.viewport.show(here, third);
+    });
+  }
+
+  // uncover unfolds what hides a line.
+  #uncover(n) {
+    if (!this.viewport.hidden.range(n)) return;
+    if (this.level !== "all") {
+      this.level = "all";
+      this.#emit("sections");
+    }
+    for (const s of this.sections.list) {
+      if (s.line > n) break;
+      if (s.line < n && s.end >= n) this.#folds.delete(s.line);
+    }
+    this.#hide();
+  }
+
+  // step goes to the next or last line before of some kinds.
+  step(kinds, what, back) {
+    this.scan(() => {
+      const line = this.sections.step(kinds, this.here, back);
+      if (line) this.select(line);
+      else say(`no ${what} ${back ? "before" : "after"} this line`);
+    });
+  }
+
+  // --- what a search found
+
+  hits(found) {
+    this.found = found;
+    this.#bar.mark({ hit: found?.lines ?? [] });
+    this.viewport.redraw();
+  }
+
+  // --- by time
+
+  // time is that of the first line in sight that has one.
+  get time() {
+    for (let n = this.viewport.first; n <= this.viewport.last; n++) {
+      const time = this.lines?.get(n)?.time;
+      if (time) return time;
+    }
+    return undefined;
+  }
+
+  async goToTime(time) {
+    const { lines } = this;
+    const { line } = await lines.ask("/at", { time });
+    if (this.lines === lines && lines.counted) this.viewport.show(line ?? lines.total, line ? 0 : 1);
+  }
+
+  focus() {
+    this.#view.focus({ preventScroll: true });
+  }
+
+  wrap(on) {
+    this.element.classList.toggle("wrap", on);
+    this.viewport.refresh();
+  }
+}
+

@@ -1,0 +1,96 @@
+// What is done with the lines that are selected: the address says which they are,
+// and they can be copied, kept in a file, and printed by a command.
+import { address, text } from "./api.js";
+import { el, by, say, bytes, count } from "./dom.js";
+
+const mostCopied = 8e6; // bytes; more is for a file
+
+// parse reads ARTIFACT#L120-L140 as an address has it: without the artifact it is
+// the first one.
+export function parse(hash) {
+  const found = /^#(?:(.+)#)?L(\d{1,15})(?:-L?(\d{1,15}))?$/.exec(decode(hash));
+  if (!found) return undefined;
+  const [from, to] = [Number(found[2]), Number(found[3] ?? found[2])];
+  return { path: found[1], from: Math.max(1, Math.min(from, to)), to: Math.max(1, from, to) };
+}
+
+function decode(hash) {
+  try {
+    return decodeURIComponent(hash);
+  } catch {
+    return hash;
+  }
+}
+
+export const range = ({ from, to }) => (from === to ? `L${from}` : `L${from}-L${to}`);
+
+// quoted is a word of a command as a shell takes it.
+const quoted = (word) => (/^[\w@%+=:,./#-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
+
+export class Selected {
+  #build;
+  #pane;
+
+  constructor(build) {
+    this.#build = build;
+    by("copy").addEventListener("click", () => this.copy());
+    by("download").addEventListener("click", () => this.download());
+    by("copy-command").addEventListener("click", () => copied(by("command").textContent, "the command"));
+  }
+
+  // show says what a pane has selected.
+  show(pane) {
+    this.#pane = pane;
+    const { selection, lines, artifact } = pane;
+    const there = Boolean(selection && lines?.counted);
+    for (const id of ["copy", "copy-command"]) by(id).hidden = !there;
+    by("copy-command").hidden = by("command").hidden = !there || !this.#build.uuid;
+    by("download").textContent = there ? "Download lines" : "Download log";
+    by("download").hidden = !artifact;
+    by("selected").textContent = there ? `${selection.from === selection.to ? "line" : "lines"} ${range(selection).replaceAll("L", "").replace("-", " to ")}` : "";
+    if (!there) {
+      if (lines?.counted && location.hash) history.replaceState(null, "", location.pathname);
+      return;
+    }
+    by("command").textContent = `vitrine cat ${this.#build.uuid.slice(0, 12)} ${quoted(`${artifact.path}#${range(selection)}`)}`;
+    const first = artifact.index === 0 ? "" : `${encodeURIComponent(artifact.path)}%23`;
+    history.replaceState(null, "", `#${first}${range(selection)}`);
+  }
+
+  #address() {
+    const { selection, artifact } = this.#pane;
+    return address(`log/${artifact.index}/text`, selection ?? {});
+  }
+
+  async copy() {
+    const { selection } = this.#pane;
+    if (!selection) {
+      say("nothing is selected: click a line's number, then another with Shift");
+      return;
+    }
+    const lines = count(selection.to - selection.from + 1, "line");
+    try {
+      const what = await text(this.#address(), mostCopied);
+      if (what === undefined) say(`${lines} are more than ${bytes(mostCopied)}: download them`);
+      else await copied(what, lines);
+    } catch (e) {
+      say(e.message);
+    }
+  }
+
+  download() {
+    const link = el("a", { href: this.#address(), download: "" });
+    document.body.append(link);
+    link.click();
+    link.remove();
+  }
+}
+
+async function copied(what, name) {
+  try {
+    await navigator.clipboard.writeText(what);
+    say(`copied ${name}`);
+  } catch {
+    say("the browser does not let this page copy");
+  }
+}

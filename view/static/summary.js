@@ -1,0 +1,72 @@
+// The first thing to see: how the build ended, and what failed in it.
+import { el, by, bytes, count, number } from "./dom.js";
+
+const results = {
+  SUCCESS: ["ok", "Succeeded"], FAILURE: ["bad", "Failed"], TIMED_OUT: ["bad", "Timed out"], POST_FAILURE: ["bad", "Failed after its run"],
+  NODE_FAILURE: ["bad", "Failed: no node"], RETRY_LIMIT: ["bad", "Failed again and again"], RETRY: ["lost", "To be tried again"], ERROR: ["bad", "Could not be run"],
+  CONFIG_ERROR: ["bad", "Could not be run: its configuration is wrong"], MERGER_FAILURE: ["bad", "Could not be merged"], MERGE_CONFLICT: ["bad", "Could not be merged"],
+  DISK_FULL: ["bad", "Failed: the disk was full"], LOST: ["lost", "Lost"], ABORTED: ["lost", "Interrupted"], CANCELED: ["none", "Cancelled"], SKIPPED: ["none", "Skipped"],
+};
+const mostNotes = 200;
+
+const shapes = { ok: "M8 1a7 7 0 1 0 0 14A7 7 0 0 0 8 1z", bad: "M2 2h12v12H2z", lost: "M8 0l8 8-8 8-8-8z", none: "M1 6h14v4H1z" };
+
+function mark(kind) {
+  const ns = "http://www.w3.org/2000/svg", svg = document.createElementNS(ns, "svg"), path = document.createElementNS(ns, "path");
+  svg.setAttribute("viewBox", "0 0 16 16");
+  svg.setAttribute("class", `mark ${kind}`);
+  svg.setAttribute("aria-hidden", "true");
+  path.setAttribute("d", shapes[kind]);
+  svg.append(path);
+  return svg;
+}
+
+// summary draws it; go is called with an artifact's path and a line.
+export function summary(build, go) {
+  const [kind, word] = results[build.result] ?? ["none", build.result];
+  const logs = build.summary?.logs ?? [];
+  const sum = (name) => logs.reduce((n, log) => n + (log[name]?.length ?? 0), 0);
+  const found = [[sum("failures"), "failure"], [sum("errors"), "error"], [sum("warnings"), "warning"]].filter(([n]) => n > 0).map(([n, one]) => count(n, one));
+  const said = found.length > 0 ? ` ${found.join(", ")}.` : "";
+  const only = build.artifacts.length === 1 ? build.artifacts[0] : undefined;
+  if (build.result) by("title").replaceChildren(mark(kind), `${word}.${said}`);
+  else by("title").textContent = only ? only.path : count(build.artifacts.length, "log");
+  const lead = [];
+  if (build.job) lead.push(el("b", {}, build.job));
+  if (build.uuid) {
+    const id = el("code", {}, build.uuid.slice(0, 12));
+    const page = /^https?:\/\//.test(build.page) ? el("a", { href: build.page, rel: "noreferrer", target: "_blank" }, "build ", id) : el("span", {}, "build ", id);
+    lead.push(page);
+  }
+  lead.push(`opened on this machine, ${bytes(build.artifacts.reduce((n, a) => n + a.size, 0))}`);
+  by("lead").replaceChildren(...lead.flatMap((part, i) => (i > 0 ? [" · ", part] : [part])));
+  document.title = build.result ? `${word}: ${build.job}` : by("title").textContent;
+
+  const notes = logs.flatMap((log) => ["failures", "errors", "warnings"].flatMap((name) => (log[name] ?? []).map((note) => ({ ...note, name, path: log.path }))));
+  const order = { failures: 0, errors: 1, warnings: 2 };
+  notes.sort((a, b) => order[a.name] - order[b.name]);
+  const list = by("notes");
+  list.replaceChildren(...notes.slice(0, mostNotes).map((note) => item(note, logs.length > 1 || build.artifacts.length > 1, go)));
+  const hidden = notes.length - mostNotes + logs.reduce((n, log) => n + (log.omitted ?? 0), 0);
+  if (notes.length > mostNotes || logs.some((log) => log.omitted)) list.append(el("li", { className: "dim" }, `and ${number(Math.max(hidden, 0))} more`));
+  const hosts = logs.flatMap((log) => log.recap ?? []);
+  by("recap").replaceChildren(...hosts.slice(0, mostNotes).map(host));
+  by("what").hidden = notes.length === 0 && hosts.length === 0;
+  by("what-title").textContent = notes.some((n) => n.name !== "warnings") ? "What failed" : notes.length > 0 ? "Warnings" : "Hosts";
+  by("what-all").open = notes.some((n) => n.name !== "warnings");
+}
+
+function item(note, several, go) {
+  const where = [note.task, note.host].filter(Boolean).join(" · ");
+  const button = el("button", { type: "button", className: `note ${note.name}`, on: { click: () => go(note.path, note.line) } },
+    el("span", { className: "where" }, el("span", { className: "kind" }, { failures: "failed", errors: "error", warnings: "warning" }[note.name]), where ? ` ${where}` : "",
+      el("span", { className: "line" }, `${several ? `${note.path} ` : ""}line ${number(note.line)}`)),
+    el("span", { className: "message" }, note.message));
+  return el("li", {}, button);
+}
+
+function host(h) {
+  const counts = ["ok", "changed", "unreachable", "failed", "skipped", "rescued", "ignored"].filter((name) => h[name] > 0).map((name) =>
+    el("span", { className: name === "failed" || name === "unreachable" ? "bad" : "" }, `${name} ${number(h[name])}`));
+  return el("li", {}, el("b", {}, h.name), ...counts.flatMap((c) => [" ", c]));
+}

@@ -1,0 +1,36 @@
+// Reads answers that are long streams, a search or a scan, where it holds nobody
+// up, and hands on what they hold by the batch.
+import { objects } from "./api.js";
+
+const every = 60; // milliseconds
+const spansKept = 20; // of a line: more would be lost on anybody, and cost memory
+
+const running = new Map();
+
+addEventListener("message", ({ data: { id, url } }) => {
+  if (url) read(id, url);
+  else running.get(id)?.abort();
+});
+
+async function read(id, url) {
+  const control = new AbortController();
+  running.set(id, control);
+  let batch = [], sent = 0;
+  const send = (end) => {
+    if (!control.signal.aborted) postMessage({ id, batch, ...end });
+    batch = [];
+    sent = performance.now();
+  };
+  try {
+    for await (const object of objects(url, control.signal)) {
+      if (object.spans?.length > spansKept) object.spans.length = spansKept;
+      batch.push(object);
+      if (performance.now() - sent > every) send();
+    }
+    send({ end: true });
+  } catch (e) {
+    send({ end: true, problem: e.message });
+  } finally {
+    running.delete(id);
+  }
+}
