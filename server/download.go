@@ -79,7 +79,7 @@ func (s *Server) serveArtifact(c echo.Context, build vitrine.Build, a vitrine.Ar
 		h.Set("Cache-Control", "public, max-age=31536000, immutable")
 	}
 	// Served as the store has it: whether it is what was signed, readers check.
-	body := &objectReader{ctx: ctx, bucket: s.Bucket, key: key, size: object.Size}
+	body := &objectReader{ctx: ctx, bucket: s.Bucket, key: key, size: object.Size, answer: h}
 	defer body.Close()
 	w := &patientWriter{ResponseWriter: c.Response(), deadlines: http.NewResponseController(c.Response())}
 	http.ServeContent(w, c.Request(), "", object.ModTime, body)
@@ -150,12 +150,15 @@ func (s *Server) getAllowedSigners(c echo.Context) error {
 }
 
 // An objectReader is an object of the bucket as [http.ServeContent] wants it. It
-// opens the object when it is first read, from where it was sought to.
+// opens the object when it is first read, from where it was sought to, and to the
+// end of the range that the answer announces: what is opened and not read to its
+// end costs the store a connection.
 type objectReader struct {
 	ctx    context.Context
 	bucket storage.Reader
 	key    string
 	size   int64
+	answer http.Header
 	off    int64
 	open   io.ReadCloser
 	err    error // of the read that failed
@@ -183,7 +186,11 @@ func (o *objectReader) Read(b []byte) (int, error) {
 		return 0, io.EOF
 	}
 	if o.open == nil {
-		r, err := o.bucket.OpenRange(o.ctx, o.key, o.off, -1)
+		n, first, last := int64(-1), int64(0), int64(0)
+		if _, err := fmt.Sscanf(o.answer.Get("Content-Range"), "bytes %d-%d/", &first, &last); err == nil && first == o.off {
+			n = last - first + 1
+		}
+		r, err := o.bucket.OpenRange(o.ctx, o.key, o.off, n)
 		if err != nil {
 			o.err = err
 			return 0, err

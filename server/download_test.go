@@ -116,3 +116,74 @@ func TestDownloadBreaksOff(t *testing.T) {
 		}
 	}
 }
+
+// An artifact's ETag is its hash, so that who reads it by ranges can insist on the
+// version they began with; and of the store no more is opened than a range.
+func TestRangesOfOneVersion(t *testing.T) {
+	b := &openedBucket{Bucket: storage.NewMemory()}
+	s := newSiteOn(t, b, nil)
+	r := s.publish()
+	for _, a := range r.Artifacts {
+		body, etag := "png", `"`+a.SHA256+`"`
+		if a.Sealed {
+			body = sealedBody
+		}
+		address := api + "/" + r.UUID + "/artifacts/" + a.Path
+		for _, test := range []struct {
+			method, match, asked string
+			status               int
+			text                 string
+			opened               string
+		}{
+			{"GET", "", "", 200, body, "0+-1"},
+			{"GET", "", "bytes=1-2", 206, body[1:3], "1+2"},
+			{"GET", etag, "bytes=1-2", 206, body[1:3], "1+2"},
+			{"GET", `"x", ` + etag, "bytes=1-", 206, body[1:], fmt.Sprint("1+", len(body)-1)},
+			{"GET", etag, "bytes=-1", 206, body[len(body)-1:], fmt.Sprint(len(body)-1, "+1")},
+			{"GET", etag, "bytes=0-0,2-2", 206, "", "0+-1 2+-1"},
+			{"GET", etag, "bytes=5000-", 416, "", ""},
+			{"GET", `"x"`, "bytes=1-2", 412, "", ""},
+			{"GET", `"x"`, "bytes=5000-", 412, "", ""},
+			{"GET", "W/" + etag, "bytes=1-2", 412, "", ""},
+			{"HEAD", etag, "", 200, "", ""},
+			{"HEAD", etag, "bytes=1-2", 206, "", ""},
+			{"HEAD", `"x"`, "", 412, "", ""},
+		} {
+			req, err := http.NewRequest(test.method, s.url+address, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for name, value := range map[string]string{"If-Match": test.match, "Range": test.asked} {
+				if value != "" {
+					req.Header.Set(name, value)
+				}
+			}
+			b.opened = nil
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, err := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			if test.status < 300 && (err != nil || resp.Header.Get("ETag") != etag || test.text != "" && string(text) != test.text) || resp.StatusCode != test.status {
+				t.Errorf("%s %s, If-Match %s, %s: %d %q, ETag %s, error %v", test.method, a.Path, test.match, test.asked, resp.StatusCode, text, resp.Header.Get("ETag"), err)
+			}
+			if got := strings.Join(b.opened, " "); got != test.opened {
+				t.Errorf("%s %s, %s: opened %s, want %s", test.method, a.Path, test.asked, got, test.opened)
+			}
+		}
+	}
+}
+
+// An openedBucket notes which ranges of artifacts are opened.
+type openedBucket struct {
+	storage.Bucket
+	opened []string
+}
+
+func (b *openedBucket) OpenRange(ctx context.Context, key string, off, n int64) (io.ReadCloser, error) {
+	if strings.HasPrefix(key, vitrine.ArtifactsPrefix) {
+		b.opened = append(b.opened, fmt.Sprintf("%d+%d", off, n))
+	}
+	return b.Bucket.OpenRange(ctx, key, off, n)
+}
