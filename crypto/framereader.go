@@ -40,6 +40,7 @@ type packedFrame struct {
 	plain  []byte
 	size   int // declared length of plain
 	err    error
+	off    int64         // of plain in all plaintext, where that is known
 	done   chan struct{} // receives when plain or err is there
 }
 
@@ -51,6 +52,9 @@ func (f *packedFrame) unpack() {
 	f.plain, f.err = decoder().DecodeAll(f.packed, f.plain[:0:f.size])
 	if f.err == nil && len(f.plain) != f.size {
 		f.err = fmt.Errorf("%d bytes where %d were declared", len(f.plain), f.size)
+	}
+	if f.err != nil {
+		f.err = fmt.Errorf("%w: zstd frame: %w", ErrAltered, f.err)
 	}
 	f.done <- struct{}{}
 }
@@ -85,7 +89,7 @@ func (r *frameReader) next(used *packedFrame) (*packedFrame, error) {
 	<-f.done
 	if f.err != nil {
 		r.close()
-		r.err = fmt.Errorf("%w: zstd frame: %w", ErrAltered, f.err)
+		r.err = f.err
 		return nil, r.err
 	}
 	return f, nil
@@ -172,16 +176,11 @@ func (r *frameReader) readPacked(h *zstd.Header) error {
 		if err := r.read(f, 3); err != nil {
 			return err
 		}
-		b := f.packed[len(f.packed)-3:]
-		block := uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16
-		size := int(block >> 3)
-		if block>>1&3 == 1 { // one byte, to be repeated
-			size = 1
-		}
+		var size int
+		size, last = zstdBlockSize(f.packed[len(f.packed)-3:])
 		if err := r.read(f, size); err != nil {
 			return err
 		}
-		last = block&1 != 0
 	}
 	if h.HasCheckSum {
 		if err := r.read(f, 4); err != nil {
@@ -193,6 +192,17 @@ func (r *frameReader) readPacked(h *zstd.Header) error {
 	r.queue = append(r.queue, f)
 	go f.unpack()
 	return nil
+}
+
+// zstdBlockSize is the size of a block of a frame after its header, the first three
+// bytes of b, and whether it is the last one.
+func zstdBlockSize(b []byte) (size int, last bool) {
+	block := uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16
+	size = int(block >> 3)
+	if block>>1&3 == 1 { // one byte, to be repeated
+		size = 1
+	}
+	return size, block&1 != 0
 }
 
 // read appends n more bytes to a frame.

@@ -1,12 +1,17 @@
 package crypto
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
+	"slices"
+	"sort"
+	"strings"
 
 	"filippo.io/age"
-
-	"vitrine/ngram"
+	"github.com/klauspost/compress/zstd"
 )
 
 // OpenAt opens what [Seal] or [SealRaw] made for reading anywhere. src has size
@@ -15,48 +20,411 @@ import (
 //
 // age authenticates each 64 KiB of what is read, and that the file ends where
 // src does. That the rest of it is what was sealed shows only when it is read.
+//
+// If src has a method Prefetch(off, n int64), it is told what a reader in order
+// will need next.
 func OpenAt(src io.ReaderAt, size int64, identities ...age.Identity) (*ReaderAt, error) {
-	return nil, errors.ErrUnsupported
+	r, err := openAt(src, size, identities)
+	if err != nil {
+		return nil, fmt.Errorf("open: %w", err)
+	}
+	return r, nil
 }
 
 // A ReaderAt reads the plaintext of a sealed file anywhere.
-type ReaderAt struct{}
+type ReaderAt struct {
+	stream  *stream
+	raw     bool        // sealed as it is: the frames are pieces of the stream
+	frames  []dataFrame // those with plaintext
+	size    int64       // of the plaintext
+	feeds   []int64     // before each frame, and in all; nil without a line table
+	search  Span        // of the stream, that is the search index; none: no bytes
+	tables  int64       // bytes of the seek table and its header
+	largest int64       // bytes that a frame takes, compressed and not
+	cache   frameCache
+	blocks  searchBlocks
+}
+
+// A dataFrame is where a frame lies in the stream, and its plaintext in all of it.
+type dataFrame struct {
+	at, off       int64
+	packed, plain uint32
+}
+
+func openAt(src io.ReaderAt, size int64, identities []age.Identity) (*ReaderAt, error) {
+	var read bytes.Buffer
+	s := &source{r: io.TeeReader(io.NewSectionReader(src, 0, size), &read)}
+	header, err := readHeader(s)
+	if s.err != nil {
+		return nil, &sourceError{s.err}
+	}
+	if err != nil {
+		return nil, err
+	}
+	key, err := unwrap(header, identities)
+	if err != nil {
+		return nil, err
+	}
+	start := int64(len(header)) + nonceSize
+	if size < start {
+		return nil, fmt.Errorf("%w: the file ends after its header", ErrTruncated)
+	}
+	in := &sealedSpans{src: src, size: size, held: []*sealedSpan{{0, read.Bytes()}}}
+	plain, n, err := age.DecryptReaderAt(in, size, age.NewInjectedFileKeyIdentity(key))
+	var failed *sourceError
+	switch {
+	case errors.As(err, &failed):
+		return nil, failed
+	case errors.Is(err, ErrCorrupt):
+		return nil, err
+	case err != nil:
+		return nil, explainEnd(in, header, key)
+	}
+	r := &ReaderAt{stream: &stream{src: in, age: plain, start: start, size: n}}
+	return r, r.readTables(in, start-nonceSize, key)
+}
+
+// explainEnd says what must have happened to a file whose last chunk can't be
+// decrypted. Chunks that are as they were lie before all that are not, so a few
+// of them tell where the damage begins.
+func explainEnd(in *sealedSpans, header, fileKey []byte) error {
+	start := int64(len(header))
+	s := &source{r: io.NewSectionReader(in, start, in.size-start)}
+	p, err := newPayload(s, header, fileKey)
+	if err != nil {
+		return err
+	}
+	if _, err := p.Read(p.head[:]); err != nil {
+		return err // if it is io.EOF, the file has changed meanwhile
+	}
+	chunk := make([]byte, sealedSize)
+	at := func(index int) int64 { return nonceSize + int64(index)*sealedSize }
+	chunks := int((in.size - start - nonceSize + sealedSize - 1) / sealedSize)
+	first := sort.Search(chunks, func(i int) bool {
+		if at(i+1) > in.size-start {
+			return true
+		}
+		if _, e := in.ReadAt(chunk, start+at(i)); e != nil {
+			err = e
+			return true
+		}
+		return !p.authentic(chunk, int64(i), false)
+	})
+	if err != nil {
+		return err
+	}
+	if n, err := in.ReadAt(chunk, start+at(first)); err == nil && p.authentic(chunk[:n], int64(first), true) {
+		first++ // a full chunk that was the last
+	}
+	// As if all up to there had been read in order.
+	s.n = at(max(first-1, 0))
+	s.r = io.NewSectionReader(in, start+s.n, in.size-start-s.n)
+	if _, err := io.CopyN(io.Discard, s, at(first+1)-s.n); err != nil && err != io.EOF {
+		return err
+	}
+	p.n = int64(first) * chunkSize
+	return p.explain()
+}
+
+// readTables finds out what the stream is and reads the tables at its end.
+func (r *ReaderAt) readTables(in *sealedSpans, header int64, fileKey []byte) error {
+	table, tableErr := r.readSeekTable()
+	var failed *sourceError
+	if errors.As(tableErr, &failed) {
+		return tableErr
+	}
+	// A stream with a seek table has a zstd frame at its beginning. To look there
+	// with authentication would be to read 64 KiB more; but who can write a seek
+	// table that is authentic can write the beginning too.
+	isZstd := false
+	if tableErr == nil {
+		head, err := r.guessHead(in, header, fileKey)
+		if err != nil {
+			return err
+		}
+		isZstd = looksZstd(head)
+	}
+	if !isZstd {
+		head := make([]byte, min(4, r.stream.size))
+		if err := r.stream.read(head, 0); err != nil {
+			return err
+		}
+		if !looksZstd(head) {
+			r.cutRaw()
+			return nil
+		}
+	}
+	if tableErr != nil {
+		return tableErr
+	}
+	return r.takeTable(table)
+}
+
+// guessHead decrypts the first bytes of the stream without authentication.
+func (r *ReaderAt) guessHead(in *sealedSpans, header int64, fileKey []byte) ([]byte, error) {
+	b := make([]byte, nonceSize+min(4, r.stream.size))
+	if _, err := in.ReadAt(b, header); err != nil {
+		return nil, err
+	}
+	key, err := payloadKey(fileKey, b[:nonceSize])
+	if err != nil {
+		return nil, err
+	}
+	p := payload{key: key}
+	return p.guess(b[nonceSize:], r.stream.size <= chunkSize), nil
+}
+
+// cutRaw makes frames of what was sealed without any.
+func (r *ReaderAt) cutRaw() {
+	r.raw, r.size, r.largest = true, r.stream.size, frameSize
+	for off := int64(0); off < r.size; off += frameSize {
+		n := uint32(min(frameSize, r.size-off))
+		r.frames = append(r.frames, dataFrame{off, off, n, n})
+	}
+}
+
+// readSeekTable reads the seek table at the end of the stream.
+func (r *ReaderAt) readSeekTable() ([]seekEntry, error) {
+	footer := make([]byte, seekFooterSize)
+	end := r.stream.size
+	if end < skippableHeader+seekFooterSize {
+		return nil, foreign("the zstd stream has no seek table at its end")
+	}
+	if err := r.stream.read(footer, end-seekFooterSize); err != nil {
+		return nil, err
+	}
+	if binary.LittleEndian.Uint32(footer[5:]) != seekFooterMagic {
+		return nil, foreign("the zstd stream has no seek table at its end")
+	}
+	n := int64(binary.LittleEndian.Uint32(footer))
+	size := n*seekEntrySize + seekFooterSize
+	if footer[4]&0x80 != 0 {
+		size = n*seekEntryMax + seekFooterSize
+	}
+	if n > maxFrames || size+skippableHeader > end {
+		return nil, fmt.Errorf("%w: the seek table claims %d frames", ErrAltered, n)
+	}
+	b := make([]byte, skippableHeader+size)
+	if err := r.stream.read(b, end-int64(len(b))); err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(b[:skippableHeader], appendSkippableHeader(nil, seekTableMagic, uint32(size))) {
+		return nil, fmt.Errorf("%w: the seek table does not begin where it should", ErrAltered)
+	}
+	entries, err := parseSeekTable(b[skippableHeader:])
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrAltered, err)
+	}
+	r.tables = int64(len(b))
+	at := r.tables
+	for _, e := range entries {
+		at += int64(e.compressed)
+	}
+	if at != end {
+		return nil, fmt.Errorf("%w: the sizes in the seek table do not add up to that of the file", ErrAltered)
+	}
+	return entries, nil
+}
+
+// takeTable makes the list of frames from the seek table and the line table.
+func (r *ReaderAt) takeTable(entries []seekEntry) error {
+	lines, err := r.readLineTable(entries)
+	if err != nil {
+		return err
+	}
+	if lines != nil {
+		r.feeds = make([]int64, 1, len(lines.feeds)+1)
+	}
+	var at int64
+	for i, e := range entries {
+		switch {
+		case e.decompressed == 0:
+			if lines != nil && lines.search > 0 && lines.search == i {
+				r.search = Span{at, int64(e.compressed)}
+			}
+		case e.compressed > maxFrameSize, e.decompressed > maxFrameSize:
+			return foreign("a zstd frame of %d bytes, more than %d", max(e.compressed, e.decompressed), maxFrameSize)
+		default:
+			if lines != nil {
+				n := r.feeds[len(r.frames)]
+				r.feeds = append(r.feeds, n+int64(lines.feeds[len(r.frames)]))
+			}
+			r.frames = append(r.frames, dataFrame{at, r.size, e.compressed, e.decompressed})
+			r.size += int64(e.decompressed)
+			r.largest = max(r.largest, int64(e.compressed)+int64(e.decompressed))
+		}
+		at += int64(e.compressed)
+	}
+	if r.size == 0 && len(entries) > 0 {
+		return r.checkEmpty(entries[0].compressed)
+	}
+	return nil
+}
+
+// readLineTable reads the line table before the seek table; nil if there is none.
+func (r *ReaderAt) readLineTable(entries []seekEntry) (*lineTable, error) {
+	if len(entries) == 0 {
+		return nil, nil
+	}
+	last := entries[len(entries)-1]
+	if last.decompressed > 0 || last.compressed < skippableHeader || int(last.compressed) > maxLineTable {
+		return nil, nil
+	}
+	at := r.stream.size - r.tables - int64(last.compressed)
+	// In a file of an earlier vitrine it is the padding that lies there.
+	head := make([]byte, min(int(last.compressed), skippableHeader+len(lineTableTag)))
+	if err := r.stream.read(head, at); err != nil {
+		return nil, err
+	}
+	if binary.LittleEndian.Uint32(head) != ownMagic {
+		return nil, nil
+	}
+	b := make([]byte, last.compressed)
+	if err := r.stream.read(b, at); err != nil {
+		return nil, err
+	}
+	t, err := parseLineTable(b, entries)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrAltered, err)
+	}
+	return t, nil
+}
+
+// checkEmpty makes sure that a stream without plaintext, which nothing else of is
+// read, does not begin with a frame that has some.
+func (r *ReaderAt) checkEmpty(packed uint32) error {
+	b := make([]byte, min(packed, zstd.HeaderMaxSize))
+	if err := r.stream.read(b, 0); err != nil {
+		return err
+	}
+	var h zstd.Header
+	if err := h.Decode(b); err != nil {
+		return fmt.Errorf("%w: zstd frame at 0: %w", ErrAltered, err)
+	}
+	if !h.Skippable && (!h.HasFCS || h.FrameContentSize > 0) {
+		return fmt.Errorf("%w: the seek table says that there is no plaintext", ErrAltered)
+	}
+	return nil
+}
 
 // Size is the length of the plaintext, in bytes.
-func (r *ReaderAt) Size() int64 { return 0 }
+func (r *ReaderAt) Size() int64 { return r.size }
 
 // ReadAt is that of [io.ReaderAt]. It keeps a few frames that were read last.
-func (r *ReaderAt) ReadAt(p []byte, off int64) (int, error) { return 0, errors.ErrUnsupported }
+func (r *ReaderAt) ReadAt(p []byte, off int64) (n int, err error) {
+	if off < 0 {
+		return 0, fmt.Errorf("open: read at %d", off)
+	}
+	for i := r.frameAt(off); n < len(p) && i < len(r.frames); i++ {
+		f := r.frames[i]
+		plain, err := r.cache.get(i, int64(f.plain), func() ([]byte, error) { return r.open(i) })
+		if err != nil {
+			return n, fmt.Errorf("open: %w", err)
+		}
+		n += copy(p[n:], plain[off+int64(n)-f.off:])
+	}
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
+}
 
-// NewReader reads n bytes from off on, with frames ahead of what was read being
-// fetched and opened side by side. Close ends that.
-func (r *ReaderAt) NewReader(off, n int64) io.ReadCloser { return nil }
+// frameAt is the index of the frame that holds the byte at off, or how many
+// frames there are.
+func (r *ReaderAt) frameAt(off int64) int {
+	return sort.Search(len(r.frames), func(i int) bool {
+		f := r.frames[i]
+		return f.off+int64(f.plain) > off
+	})
+}
 
-// Lines is the number of line feeds in the plaintext, if the file tells it; one
-// sealed by an earlier vitrine, or without frames, does not.
-func (r *ReaderAt) Lines() (n int64, ok bool) { return 0, false }
+// open reads and decompresses one frame.
+func (r *ReaderAt) open(i int) ([]byte, error) {
+	f := &packedFrame{done: make(chan struct{}, 1)}
+	if err := r.load(f, i, r.stream.read); err != nil {
+		return nil, err
+	}
+	r.unpack(f)
+	return f.plain, f.err
+}
 
-// BeforeLine returns the last known place that has at most n line feeds before
-// it: its offset, and how many they are. Without a table of lines that is the
-// beginning.
-func (r *ReaderAt) BeforeLine(n int64) (off, lines int64) { return 0, 0 }
+// load reads the packed bytes of a frame by read, and checks that they are one
+// frame of the size that the table says.
+func (r *ReaderAt) load(f *packedFrame, i int, read func([]byte, int64) error) error {
+	e := r.frames[i]
+	f.size = int(e.plain)
+	f.packed = slices.Grow(f.packed[:0], int(e.packed))[:e.packed]
+	if err := read(f.packed, e.at); err != nil {
+		return err
+	}
+	if r.raw {
+		return nil
+	}
+	if err := checkFrame(f.packed, uint64(e.plain)); err != nil {
+		return fmt.Errorf("%w: zstd frame at %d: %w", ErrAltered, e.at, err)
+	}
+	return nil
+}
 
-// Before returns the last known place at or before an offset, as BeforeLine does.
-func (r *ReaderAt) Before(off int64) (at, lines int64) { return 0, 0 }
+// unpack makes plaintext of a frame that was loaded.
+func (r *ReaderAt) unpack(f *packedFrame) {
+	if r.raw {
+		f.plain, f.packed = f.packed, f.plain
+		f.done <- struct{}{}
+		return
+	}
+	f.unpack()
+}
 
-// A Span is a piece of plaintext: n bytes from an offset.
-type Span struct{ Off, N int64 }
-
-// MayHold returns the pieces of the plaintext that can hold a text which the
-// query is of, in order, by the search index sealed with the file. Beside them
-// none can. ok is false if there is no index, or if the query tells nothing.
-func (r *ReaderAt) MayHold(q ngram.Query) (spans []Span, ok bool, err error) {
-	return nil, false, errors.ErrUnsupported
+// checkFrame reports what is wrong with b if it is not one frame, from its first
+// byte to its last, that declares its size.
+func checkFrame(b []byte, size uint64) error {
+	var h zstd.Header
+	if err := h.Decode(b); err != nil {
+		return err
+	}
+	switch {
+	case h.Skippable:
+		return errors.New("a skippable one where the seek table has one with plaintext")
+	case !h.HasFCS || h.FrameContentSize != size:
+		return fmt.Errorf("it does not declare the %d bytes of the seek table", size)
+	case h.DictionaryID != 0:
+		return fmt.Errorf("it needs dictionary %d", h.DictionaryID)
+	}
+	at := h.HeaderSize
+	for last := false; !last; {
+		if len(b)-at < 3 {
+			return errors.New("it does not end where the seek table says")
+		}
+		var n int
+		n, last = zstdBlockSize(b[at:])
+		at += 3 + n
+	}
+	if h.HasCheckSum {
+		at += 4
+	}
+	if at != len(b) {
+		return errors.New("it does not end where the seek table says")
+	}
+	return nil
 }
 
 // HeaderSize is about how long the header of a file is that was sealed to keys
 // with these fingerprints (those of a record), rather too long than too short.
-func HeaderSize(fingerprints []string) int64 { return 16 << 10 }
+func HeaderSize(fingerprints []string) int64 {
+	n := int64(256) // first and last line, nonce, and the first bytes of the payload
+	for _, f := range fingerprints {
+		switch {
+		case strings.HasPrefix(f, "age1pq1:"), strings.HasPrefix(f, "age1tagpq1:"):
+			n += 1800
+		case strings.HasPrefix(f, "SHA256:"): // of an SSH key, the largest of which is RSA of 4,096 bits
+			n += 760
+		default:
+			n += 160
+		}
+	}
+	return n
+}
 
 // TailSize is how much of the end of a sealed file holds all its tables and the
 // last of its plaintext, of which there are plainSize bytes.

@@ -81,8 +81,13 @@ func newPayload(s *source, header, fileKey []byte) (*payload, error) {
 	case err != nil:
 		return nil, err
 	}
-	key, err := hkdf.Key(sha256.New, fileKey, s.recent[:nonceSize], "payload", chacha20poly1305.KeySize)
+	key, err := payloadKey(fileKey, s.recent[:nonceSize])
 	return &payload{src: s, age: r, key: key}, err
+}
+
+// payloadKey is the key of the chunks.
+func payloadKey(fileKey, nonce []byte) ([]byte, error) {
+	return hkdf.Key(sha256.New, fileKey, nonce, "payload", chacha20poly1305.KeySize)
 }
 
 func (p *payload) Read(b []byte) (int, error) {
@@ -113,15 +118,7 @@ func (p *payload) explain() error {
 	if p.src.err != nil {
 		return fmt.Errorf("read sealed file: %w", p.src.err)
 	}
-	aead, err := chacha20poly1305.New(p.key)
-	if err != nil {
-		return err
-	}
-	buf := make([]byte, 0, chunkSize)
-	isLast := func(index int64, sealed []byte) bool {
-		_, err := aead.Open(buf, chunkNonce(index, true), sealed, nil)
-		return err == nil
-	}
+	isLast := func(index int64, sealed []byte) bool { return p.authentic(sealed, index, true) }
 	index := p.n / chunkSize
 	start := nonceSize + index*sealedSize
 	if index > 0 && isLast(index-1, p.src.since(start - sealedSize)[:sealedSize]) {
@@ -160,19 +157,30 @@ func (p *payload) looksPadded(chunk []byte) bool {
 	if p.n > 0 {
 		return looksZstd(p.head[:])
 	}
-	for _, last := range []bool{false, true} {
-		c, err := chacha20.NewUnauthenticatedCipher(p.key, chunkNonce(0, last))
-		if err != nil || len(chunk) < 4 {
-			return false
-		}
-		c.SetCounter(1) // block 0 is the authenticator's key
-		head := make([]byte, 4)
-		c.XORKeyStream(head, chunk[:4])
-		if looksZstd(head) {
-			return true
-		}
+	head := chunk[:min(4, len(chunk))]
+	return looksZstd(p.guess(head, false)) || looksZstd(p.guess(head, true))
+}
+
+// authentic reports whether bytes are the chunk of that index, as sealed.
+func (p *payload) authentic(sealed []byte, index int64, last bool) bool {
+	aead, err := chacha20poly1305.New(p.key)
+	if err != nil {
+		return false
 	}
-	return false
+	_, err = aead.Open(make([]byte, 0, len(sealed)), chunkNonce(index, last), sealed, nil)
+	return err == nil
+}
+
+// guess decrypts the first bytes of the first chunk, authentic or not.
+func (p *payload) guess(head []byte, last bool) []byte {
+	c, err := chacha20.NewUnauthenticatedCipher(p.key, chunkNonce(0, last))
+	if err != nil {
+		return nil
+	}
+	c.SetCounter(1) // block 0 is the authenticator's key
+	plain := make([]byte, len(head))
+	c.XORKeyStream(plain, head)
+	return plain
 }
 
 func chunkNonce(index int64, last bool) []byte {

@@ -1,0 +1,217 @@
+package crypto
+
+import (
+	"errors"
+	"fmt"
+	"io"
+)
+
+const (
+	// heldAhead is about how much of a sealed file a reader in order reads at once.
+	heldAhead = 1 << 20
+	// What such a reader asks for ahead, of a source that can be asked: little at
+	// first, since many stop after some lines, then twice as much each time.
+	firstPrefetch = 256 << 10
+	maxPrefetch   = 8 << 20
+)
+
+// A prefetcher is a source that can be told what will be read soon.
+type prefetcher interface{ Prefetch(off, n int64) }
+
+// NewReader reads n bytes from off on, with frames ahead of what was read being
+// fetched and opened side by side. Close ends that. It implements [io.WriterTo],
+// the fastest way.
+func (r *ReaderAt) NewReader(off, n int64) io.ReadCloser {
+	if off < 0 || n < 0 {
+		return &aheadReader{err: fmt.Errorf("open: read %d bytes at %d", n, off)}
+	}
+	off = min(off, r.size)
+	n = min(n, r.size-off)
+	return &aheadReader{r: r, off: off, left: n}
+}
+
+// An aheadReader has frames read and decrypted in one goroutine, which starts
+// with the first Read, and decompressed in others.
+type aheadReader struct {
+	r     *ReaderAt
+	off   int64             // of the next byte
+	left  int64             // bytes to come
+	queue chan *packedFrame // frames in order, some still being decompressed; nil before the first Read
+	spare chan *packedFrame // to be used again
+	stop  chan struct{}     // closed when no more are wanted
+	frame *packedFrame      // whose plaintext is being read
+	rest  []byte            // of it
+	err   error
+}
+
+// start begins to read ahead.
+func (a *aheadReader) start() {
+	// Of the largest frames only as many as make maxInFlight.
+	depth := min(int64(parallel()), max(1, maxInFlight/max(1, a.r.largest)))
+	a.queue = make(chan *packedFrame, depth)
+	a.spare = make(chan *packedFrame, depth+3)
+	a.stop = make(chan struct{})
+	l := loader{r: a.r, queue: a.queue, spare: a.spare, stop: a.stop}
+	go l.run(a.r.frameAt(a.off), a.r.frameAt(a.off+a.left-1))
+}
+
+// more makes sure that there is plaintext in rest, unless there is none or an error.
+func (a *aheadReader) more() bool {
+	if a.err == nil && a.left == 0 {
+		a.err = io.EOF
+	}
+	if a.err != nil || len(a.rest) > 0 {
+		return a.err == nil
+	}
+	if a.queue == nil {
+		a.start()
+	}
+	if a.frame != nil {
+		a.spare <- a.frame // there is room for all
+	}
+	a.frame = <-a.queue
+	<-a.frame.done
+	if a.frame.err != nil {
+		a.err = fmt.Errorf("open: %w", a.frame.err)
+		return false
+	}
+	a.rest = a.frame.plain[a.off-a.frame.off:]
+	a.rest = a.rest[:min(int64(len(a.rest)), a.left)]
+	return true
+}
+
+func (a *aheadReader) took(n int) {
+	a.rest = a.rest[n:]
+	a.off += int64(n)
+	a.left -= int64(n)
+}
+
+func (a *aheadReader) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if !a.more() {
+		return 0, a.err
+	}
+	n := copy(p, a.rest)
+	a.took(n)
+	return n, nil
+}
+
+func (a *aheadReader) WriteTo(w io.Writer) (n int64, err error) {
+	for a.more() {
+		c, err := w.Write(a.rest)
+		n += int64(c)
+		a.took(c)
+		if err != nil {
+			return n, err
+		}
+	}
+	if a.err == io.EOF {
+		return n, nil
+	}
+	return n, a.err
+}
+
+// Close ends the reading ahead, and waits for what is underway.
+func (a *aheadReader) Close() error {
+	if a.stop != nil {
+		close(a.stop)
+		for f := range a.queue {
+			<-f.done
+		}
+		a.stop = nil
+	}
+	a.frame, a.rest, a.err = nil, nil, errors.New("open: reader is closed")
+	return nil
+}
+
+// A loader reads and decrypts frames in order for an aheadReader.
+type loader struct {
+	r       *ReaderAt
+	queue   chan<- *packedFrame
+	spare   <-chan *packedFrame
+	stop    <-chan struct{}
+	held    *sealedSpan
+	asked   int64 // of the source, up to where it was asked ahead
+	nextAsk int64 // how much it is asked for next
+}
+
+// run loads the frames from first to last, until one fails or no more are wanted.
+func (l *loader) run(first, last int) {
+	defer close(l.queue)
+	defer func() {
+		if l.held != nil {
+			l.r.stream.src.release(l.held)
+		}
+	}()
+	for i := first; i <= last; i++ {
+		var f *packedFrame
+		select {
+		case f = <-l.spare:
+		default:
+			f = &packedFrame{done: make(chan struct{}, 1)}
+		}
+		err := l.hold(i, last)
+		if err == nil {
+			err = l.r.load(f, i, l.r.stream.decrypt)
+		}
+		f.off = l.r.frames[i].off
+		f.err = err
+		if err != nil {
+			f.done <- struct{}{}
+		}
+		select {
+		case l.queue <- f:
+		case <-l.stop:
+			return
+		}
+		if err != nil {
+			return
+		}
+		go l.r.unpack(f)
+	}
+}
+
+// hold sees to it that frame i is held, with those after it.
+func (l *loader) hold(i, last int) error {
+	s := l.r.stream
+	from, n := s.sealed(l.r.frames[i].at, int64(l.r.frames[i].packed))
+	if l.held != nil && from+n <= l.held.off+int64(len(l.held.b)) {
+		return nil
+	}
+	end := func(j int) int64 {
+		from, n := s.sealed(l.r.frames[j].at, int64(l.r.frames[j].packed))
+		return from + n
+	}
+	to := from + n
+	for j := i + 1; j <= last && end(j)-from <= heldAhead; j++ {
+		to = end(j)
+	}
+	l.prefetch(from, to, end(last))
+	used := l.held
+	if used != nil {
+		s.src.release(used)
+	}
+	var err error
+	l.held, err = s.src.hold(used, from, to-from)
+	return err
+}
+
+// prefetch asks the source for what comes after to, up to end, so that some of it
+// is always on its way.
+func (l *loader) prefetch(from, to, end int64) {
+	src, ok := l.r.stream.src.src.(prefetcher)
+	if !ok {
+		return
+	}
+	if l.nextAsk == 0 {
+		l.asked, l.nextAsk = from, max(firstPrefetch, to-from)
+	}
+	for l.asked < end && l.asked < to+l.nextAsk/2 {
+		n := min(l.nextAsk, end-l.asked)
+		src.Prefetch(l.asked, n)
+		l.asked += n
+		l.nextAsk = min(2*l.nextAsk, maxPrefetch)
+	}
+}
