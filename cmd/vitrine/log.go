@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 
 	"filippo.io/age"
 
@@ -22,7 +23,13 @@ type remoteLog struct {
 	sealed *crypto.ReaderAt // nil if it is public
 }
 
-func (l *remoteLog) Close() error { return l.stored.Close() }
+// Close ends reading; VITRINE_DEBUG shows what it took.
+func (l *remoteLog) Close() error {
+	err := l.stored.Close()
+	requests, bytes := l.stored.Fetched()
+	slog.Debug("read by ranges", "requests", requests, "bytes", bytes, "of", l.stored.Size())
+	return err
+}
 
 // openLog opens an artifact to be read by parts: its plaintext, if it is sealed.
 // What is read is authenticated as sealed to the reader, but not held against the

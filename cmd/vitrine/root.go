@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net/http"
 	"os"
 	"strings"
@@ -46,6 +47,9 @@ func (e *exitError) Error() string { return fmt.Sprintf("exit %d", e.code) }
 
 // run executes one command line and returns its exit code.
 func run(ctx context.Context, args []string) int {
+	if os.Getenv("VITRINE_DEBUG") != "" {
+		slog.SetLogLoggerLevel(slog.LevelDebug)
+	}
 	root := newRoot()
 	started := false
 	root.PersistentPreRun = func(*cobra.Command, []string) { started = true }
