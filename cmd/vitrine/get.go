@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"cmp"
 	"context"
@@ -46,24 +45,6 @@ a path as the page shows it.`,
 		RunE: get,
 	}
 	cmd.Flags().StringP("output", "o", "", "`directory` to write into; made if it is not there")
-	partialFlag(cmd)
-	keyringFlag(cmd)
-	return cmd
-}
-
-func catCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "cat BUILD [ARTIFACT]",
-		Short: "Print one artifact of a build",
-		Long: `cat opens one artifact and writes it to standard output as it comes. What it
-writes is authenticated piece by piece; whether all of it was there shows in the
-exit status: 0 only after the last byte. Without ARTIFACT the build's only sealed
-artifact is meant. Of a build whose runner went away, --partial prints what there
-is, says on standard error where it ends, and exits with 1.`,
-		Example: `  vitrine cat 3f0c9a51 ansible.log | grep -c changed`,
-		Args:    cobra.RangeArgs(1, 2),
-		RunE:    cat,
-	}
 	partialFlag(cmd)
 	keyringFlag(cmd)
 	return cmd
@@ -132,47 +113,6 @@ func get(cmd *cobra.Command, args []string) error {
 	}
 	bar.end()
 	return errors.Join(printList(cmd, written), bad)
-}
-
-func cat(cmd *cobra.Command, args []string) error {
-	c, record, partial, err := openBuild(cmd, args[0])
-	if err != nil {
-		return err
-	}
-	ids, err := reveal(cmd, c, record, args[1:])
-	if err != nil {
-		return err
-	}
-	var chosen []vitrine.Artifact
-	if len(args) == 2 {
-		if chosen, err = choose(record, args[1:]); err != nil {
-			return err
-		}
-	} else {
-		for _, a := range record.Artifacts {
-			if a.Sealed {
-				chosen = append(chosen, a)
-			}
-		}
-	}
-	if len(chosen) != 1 {
-		return fmt.Errorf("which artifact? build %s has %s", record.UUID, artifactList(record))
-	}
-	if ids == nil {
-		if ids, err = identitiesFor(cmd, chosen); err != nil {
-			return err
-		}
-	}
-	out := bufio.NewWriterSize(os.Stdout, 256<<10)
-	if partial != nil {
-		err := fetchPartial(cmd.Context(), c, partial, chosen[0], ids, out)
-		return cmp.Or(out.Flush(), err, errIncomplete(partial))
-	}
-	if err := fetch(cmd.Context(), c, record, chosen[0], ids, out, nil); err != nil {
-		out.Flush() // what came before was authenticated
-		return err
-	}
-	return out.Flush()
 }
 
 // openBuild fetches a build's record, and checks it against the keyring if one

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 
 	"filippo.io/age"
@@ -21,6 +22,9 @@ type remoteLog struct {
 	*lines.Log
 	stored *remote.File
 	sealed *crypto.ReaderAt // nil if it is public
+	name   string           // as people know it
+	record *vitrine.Record
+	path   string
 }
 
 // Close ends reading; VITRINE_DEBUG shows what it took.
@@ -40,7 +44,7 @@ func openLog(ctx context.Context, c *client.Client, record *vitrine.Record, a vi
 	stored := remote.Open(ctx, object, a.Size, remote.Options{
 		Head: headerSize(record), Tail: crypto.TailSize(a.PlainSize), Cache: cache, Name: a.SHA256, From: object.URL(),
 	})
-	l := &remoteLog{stored: stored}
+	l := &remoteLog{stored: stored, name: a.Name, record: record, path: a.Path}
 	if !a.Sealed {
 		l.Log = lines.New(stored)
 		return l, nil
@@ -51,7 +55,7 @@ func openLog(ctx context.Context, c *client.Client, record *vitrine.Record, a vi
 	case errors.As(err, &noMatch):
 		err = fmt.Errorf("%s: none of your identities opens it; it is sealed to %s: %w", a.Name, readerList(record), err)
 	case err != nil:
-		err = fmt.Errorf("open %s: %w", a.Path, err)
+		err = l.explain(err)
 	case opened.Size() != a.PlainSize:
 		err = fmt.Errorf("%w: %s opens to %d bytes, its record says %d", errUnverified, a.Path, opened.Size(), a.PlainSize)
 	}
@@ -61,6 +65,14 @@ func openLog(ctx context.Context, c *client.Client, record *vitrine.Record, a vi
 	}
 	l.sealed, l.Log = opened, lines.New(opened)
 	return l, nil
+}
+
+// explain makes of what reading failed with an error that says of what.
+func (l *remoteLog) explain(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return errMissing(l.record, l.path)
+	}
+	return fmt.Errorf("read %s: %w", l.path, err)
 }
 
 func headerSize(record *vitrine.Record) int64 {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -59,12 +60,12 @@ func wantsPartial(cmd *cobra.Command, err error) (*vitrine.Build, error) {
 }
 
 // fetchPartial copies what there is of an artifact of an interrupted build to w,
-// and says on standard error where it ends. Each piece of it was authenticated as
+// and returns a note of where it ends. Each piece of it was authenticated as
 // one that somebody sealed to the reader; who did, and that it is all, nobody says.
-func fetchPartial(ctx context.Context, c *client.Client, build *vitrine.Build, a vitrine.Artifact, ids []age.Identity, w io.Writer) error {
+func fetchPartial(ctx context.Context, c *client.Client, build *vitrine.Build, a vitrine.Artifact, ids []age.Identity, w io.Writer) (note string, err error) {
 	r, err := c.Open(ctx, vitrine.ArtifactKey(build.UUID, a.Path))
 	if err != nil {
-		return fmt.Errorf("fetch %s: %w", a.Path, err)
+		return "", fmt.Errorf("fetch %s: %w", a.Path, err)
 	}
 	defer r.Close()
 	lines := &lineCounter{w: w}
@@ -82,15 +83,13 @@ func fetchPartial(ctx context.Context, c *client.Client, build *vitrine.Build, a
 	var noMatch *age.NoIdentityMatchError
 	switch {
 	case err == nil:
-		fmt.Fprintf(os.Stderr, "vitrine: %s: came to its end, but nobody signed it\n", a.Name)
+		return a.Name + ": came to its end, but nobody signed it", nil
 	case errors.As(err, &noMatch):
-		return fmt.Errorf("%s: none of your identities opens it; it is sealed to %s: %w", a.Name, readerList(&build.Record), err)
+		return "", fmt.Errorf("%s: none of your identities opens it; it is sealed to %s: %w", a.Name, readerList(&build.Record), err)
 	case errors.Is(err, crypto.ErrAltered), errors.Is(err, crypto.ErrExtended), !errors.Is(err, crypto.ErrCorrupt):
-		return fmt.Errorf("open %s: %w", a.Path, err)
-	default:
-		fmt.Fprintf(os.Stderr, "vitrine: %s: incomplete: the rest is missing after %d bytes, %s\n", a.Name, lines.bytes, count(lines.lines, "line"))
+		return "", fmt.Errorf("open %s: %w", a.Path, err)
 	}
-	return nil
+	return fmt.Sprintf("%s: incomplete: the rest is missing after %d bytes, %s", a.Name, lines.bytes, count(int(lines.lines), "line")), nil
 }
 
 // errIncomplete ends what was done with an interrupted build, whatever there was.
@@ -100,16 +99,59 @@ func errIncomplete(build *vitrine.Build) error {
 
 // A lineCounter counts what passes.
 type lineCounter struct {
-	w     io.Writer
-	bytes int64
-	lines int
+	w            io.Writer
+	bytes, lines int64 // and line feeds
+	last         byte
 }
 
 func (l *lineCounter) Write(p []byte) (int, error) {
 	n, err := l.w.Write(p)
 	l.bytes += int64(n)
-	l.lines += strings.Count(string(p[:n]), "\n")
+	l.lines += int64(bytes.Count(p[:n], []byte{'\n'}))
+	if n > 0 {
+		l.last = p[n-1]
+	}
 	return n, err
+}
+
+// total is the number of lines, a last one without its line feed included.
+func (l *lineCounter) total() int64 {
+	if l.bytes > 0 && l.last != '\n' {
+		return l.lines + 1
+	}
+	return l.lines
+}
+
+// A lineCutter passes some lines on: those after skip, and of them keep, or all if
+// that is negative.
+type lineCutter struct {
+	w          io.Writer
+	skip, keep int64
+}
+
+func (l *lineCutter) Write(p []byte) (int, error) {
+	rest := p
+	for l.skip > 0 && len(rest) > 0 {
+		_, after, ended := bytes.Cut(rest, []byte{'\n'})
+		if rest = after; ended {
+			l.skip--
+		}
+	}
+	n := len(rest)
+	if l.keep >= 0 {
+		n = 0
+		for l.keep > 0 && n < len(rest) {
+			line, _, ended := bytes.Cut(rest[n:], []byte{'\n'})
+			n += len(line)
+			if ended {
+				n, l.keep = n+1, l.keep-1
+			}
+		}
+	}
+	if _, err := l.w.Write(rest[:n]); err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }
 
 // getPartial writes what there is of the artifacts under their names with
@@ -119,7 +161,11 @@ func getPartial(cmd *cobra.Command, c *client.Client, build *vitrine.Build, arti
 	for _, a := range artifacts {
 		name := a.Name + partialSuffix
 		err := writeFile(root, name, func(w io.Writer) error {
-			return fetchPartial(cmd.Context(), c, build, a, ids, w)
+			note, err := fetchPartial(cmd.Context(), c, build, a, ids, w)
+			if err == nil {
+				fmt.Fprintln(os.Stderr, "vitrine: "+note)
+			}
+			return err
 		})
 		if err != nil {
 			return written, err

@@ -9,10 +9,14 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -56,6 +60,8 @@ func TestScripts(t *testing.T) {
 			"fetch":    scriptFetch,
 			"zuul":     scriptZuul,
 			"await":    scriptAwait,
+			"count":    scriptCount,
+			"requests": scriptRequests,
 		},
 	})
 }
@@ -64,6 +70,7 @@ func TestScripts(t *testing.T) {
 // age identity, reads both services), BOB (an SSH key, reads codesearch alone),
 // and BRIDGE (the publisher's SSH key).
 func setupScript(e *testscript.Env) error {
+	e.Values[countedKey{}] = new(counted)
 	place := filepath.Join(e.WorkDir, "demo")
 	keys, err := makeDemoKeyring(place)
 	if err != nil {
@@ -246,6 +253,39 @@ func scriptAwait(ts *testscript.TestScript, neg bool, args []string) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	ts.Fatalf("%s does not come", args[0])
+}
+
+// count has what goes to the server counted from here on.
+func scriptCount(ts *testscript.TestScript, neg bool, args []string) {
+	target, err := url.Parse(ts.Getenv("VITRINE_SERVER"))
+	ts.Check(err)
+	counted := ts.Value(countedKey{}).(*counted)
+	forward := httputil.NewSingleHostReverseProxy(target)
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		counted.mu.Lock()
+		_, path, _ := strings.Cut(r.URL.Path, "/builds/")
+		counted.requests = append(counted.requests, path+"\n")
+		counted.mu.Unlock()
+		forward.ServeHTTP(w, r)
+	}))
+	ts.Defer(proxy.Close)
+	ts.Setenv("VITRINE_SERVER", proxy.URL)
+}
+
+// requests FILE writes what was asked for since the last time, in its order.
+func scriptRequests(ts *testscript.TestScript, neg bool, args []string) {
+	counted := ts.Value(countedKey{}).(*counted)
+	counted.mu.Lock()
+	defer counted.mu.Unlock()
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.Join(counted.requests, "")), 0o644))
+	counted.requests = nil
+}
+
+type countedKey struct{}
+
+type counted struct {
+	mu       sync.Mutex
+	requests []string
 }
 
 // fetch PATH FILE writes what the server answers to a GET of PATH, its status

@@ -102,7 +102,7 @@ func verify(cmd *cobra.Command, args []string) error {
 			switch {
 			case errors.As(err, &gone):
 				if unsigned != nil { // then its expiry proves nothing
-					err = fmt.Errorf("%w: %w", errUnverified, errLost(a))
+					err = fmt.Errorf("%w: %w", errUnverified, errLost(a.Path))
 				}
 			case err != nil && !isUnverified(err):
 				return fmt.Errorf("not checked to the end: %w", err)
@@ -153,19 +153,24 @@ func (e *expiredError) Error() string {
 	return fmt.Sprintf("%s: the build expired on %s, and the server has its logs no longer", e.path, e.on.Format(time.DateOnly))
 }
 
-func errLost(a vitrine.Artifact) error {
-	return fmt.Errorf("%s: the record names it, but the server does not have it", a.Path)
+func errLost(path string) error {
+	return fmt.Errorf("%s: the record names it, but the server does not have it", path)
 }
 
-// openArtifact opens the stored bytes of an artifact. One that is not there is an
-// expiredError where the record lets it be, and errUnverified where not.
+// openArtifact opens the stored bytes of an artifact.
 func openArtifact(ctx context.Context, c *client.Client, record *vitrine.Record, a vitrine.Artifact) (io.ReadCloser, error) {
 	r, err := c.Open(ctx, vitrine.ArtifactKey(record.UUID, a.Path))
-	switch {
-	case !errors.Is(err, fs.ErrNotExist):
-		return r, err
-	case !record.Expires.IsZero() && record.Expires.Before(time.Now()):
-		return nil, &expiredError{a.Path, record.Expires}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errMissing(record, a.Path)
 	}
-	return nil, fmt.Errorf("%w: %w", errUnverified, errLost(a))
+	return r, err
+}
+
+// errMissing is the error of an artifact that is not there: an expiredError where
+// the record lets it be, and errUnverified where not.
+func errMissing(record *vitrine.Record, path string) error {
+	if !record.Expires.IsZero() && record.Expires.Before(time.Now()) {
+		return &expiredError{path, record.Expires}
+	}
+	return fmt.Errorf("%w: %w", errUnverified, errLost(path))
 }

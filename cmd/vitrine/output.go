@@ -1,0 +1,169 @@
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"runtime"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"vitrine/terminal"
+)
+
+// outputFlags gives a command that prints text of logs its --raw and --pager.
+func outputFlags(cmd *cobra.Command) {
+	rawFlag(cmd)
+	cmd.Flags().Bool("pager", false, "show it in a pager: $PAGER, or else less")
+}
+
+func rawFlag(cmd *cobra.Command) {
+	cmd.Flags().Bool("raw", false, "pass escape sequences of a log on to the terminal as they are: they can do more than colour text")
+}
+
+// An output takes text of logs to whoever reads it: as it is to a file or a pipe,
+// and to a terminal or a pager as package terminal has it.
+type output struct {
+	*bufio.Writer
+	shown *terminal.Writer // nil if text goes out as it is
+	pager *pager           // nil if there is none
+}
+
+// openOutput opens standard output, or a pager if the command is to have one. If
+// the reader leaves the pager, cancel is called.
+func openOutput(cmd *cobra.Command, paged bool, cancel context.CancelFunc) (*output, error) {
+	out := new(output)
+	var w io.Writer = os.Stdout
+	if paged {
+		var err error
+		if out.pager, err = startPager(cancel); err != nil {
+			return nil, err
+		}
+		w = out.pager
+	}
+	raw, _ := cmd.Flags().GetBool("raw")
+	if !raw && (paged || term.IsTerminal(int(os.Stdout.Fd()))) {
+		out.shown = terminal.NewWriter(w)
+		w = out.shown
+	}
+	out.Writer = bufio.NewWriterSize(w, 64<<10)
+	return out, nil
+}
+
+// end writes what is left, waits until the reader has left the pager, and returns
+// the error of what was done: err, or that of the output. That the reader left
+// before the end is none.
+func (o *output) end(err error) error {
+	err = cmp.Or(err, o.Flush())
+	if o.shown != nil {
+		err = cmp.Or(err, o.shown.Flush())
+	}
+	if o.pager != nil {
+		return o.pager.end(err)
+	}
+	return err
+}
+
+// A pager is a program that shows text. It takes no more than it shows, so what
+// is written to it need not be there before.
+type pager struct {
+	command string
+	pipe    *os.File
+	broken  bool          // it takes no more
+	done    chan struct{} // closed when it has ended
+	err     error         // how, then
+}
+
+// startPager starts $PAGER, or less. When it ends, cancel is called.
+func startPager(cancel context.CancelFunc) (*pager, error) {
+	p := &pager{command: cmp.Or(strings.TrimSpace(os.Getenv("PAGER")), "less -R"), done: make(chan struct{})}
+	cmd := exec.Command("sh", "-c", p.command) // as others read PAGER
+	if runtime.GOOS == "windows" {
+		words := strings.Fields(p.command)
+		cmd = exec.Command(words[0], words[1:]...)
+	}
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	if _, ok := os.LookupEnv("LESS"); !ok {
+		cmd.Env = append(os.Environ(), "LESS=FR") // colours, and no wait for what fits on a screen
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	cmd.Stdin, p.pipe = r, w
+	err = cmd.Start()
+	r.Close()
+	if err != nil {
+		w.Close()
+		return nil, fmt.Errorf("pager %q: %w", p.command, err)
+	}
+	// An interrupt is for the pager, which has the terminal: less takes it for the
+	// end of a search. It was started before, so it does not ignore it too.
+	signal.Ignore(os.Interrupt)
+	go func() {
+		p.err = cmd.Wait()
+		close(p.done)
+		cancel()
+	}()
+	return p, nil
+}
+
+func (p *pager) Write(b []byte) (int, error) {
+	n, err := p.pipe.Write(b)
+	p.broken = p.broken || err != nil
+	return n, err
+}
+
+// end waits until the pager has ended, and returns err, if the reader had not left
+// before.
+func (p *pager) end(err error) error {
+	select {
+	case <-p.done:
+		err = nil
+	default:
+		if p.broken {
+			err = nil
+		}
+	}
+	p.pipe.Close()
+	<-p.done
+	if p.err != nil {
+		return cmp.Or(err, fmt.Errorf("pager %q: %w", p.command, p.err))
+	}
+	return err
+}
+
+// numbered returns a writer that puts the number of each line before it, as cat -n
+// does. The first line of what is written is number first.
+func numbered(w io.Writer, first int64) io.Writer { return &numberer{w: w, next: first} }
+
+type numberer struct {
+	w      io.Writer
+	next   int64
+	inLine bool
+}
+
+func (l *numberer) Write(p []byte) (n int, err error) {
+	for line := range strings.Lines(string(p)) {
+		if !l.inLine {
+			if _, err := fmt.Fprintf(l.w, "%6d\t", l.next); err != nil {
+				return n, err
+			}
+			l.next++
+		}
+		m, err := io.WriteString(l.w, line)
+		n += m
+		if err != nil {
+			return n, err
+		}
+		l.inLine = !strings.HasSuffix(line, "\n")
+	}
+	return n, nil
+}
