@@ -169,19 +169,22 @@ func TestSearchIndexMissesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	blocks := s.blocks
 	sizes := slices.DeleteFunc(s.entries, func(e seekEntry) bool { return e.decompressed == 0 })
 	var ends []int // of blocks
 	end := 0
-	for _, b := range blocks {
+	for _, b := range s.blocks {
 		for _, e := range sizes[:b.frames] {
 			end += int(e.decompressed)
 		}
 		sizes = sizes[b.frames:]
 		ends = append(ends, end)
 	}
-	if len(blocks) < 3 || end != len(plain) {
-		t.Fatalf("%d blocks of %d bytes, want some of %d", len(blocks), end, len(plain))
+	if len(ends) < 3 || end != len(plain) {
+		t.Fatalf("%d blocks of %d bytes, want some of %d", len(ends), end, len(plain))
+	}
+	r, err := OpenAt(bytes.NewReader(b.Bytes()), int64(b.Len()), key)
+	if err != nil {
+		t.Fatal(err)
 	}
 	for range 20_000 {
 		off := rng.IntN(len(plain) - 40)
@@ -189,13 +192,48 @@ func TestSearchIndexMissesNothing(t *testing.T) {
 			off = ends[rng.IntN(len(ends)-1)] - rng.IntN(30)
 		}
 		text := plain[off : off+4+rng.IntN(30)]
-		i, _ := slices.BinarySearch(ends, off+1)
-		sets := []*ngram.Set{&blocks[i].set}
-		if off+len(text) > ends[i] {
-			sets = append(sets, &blocks[i+1].set)
+		query := ngram.NewQuery(string(text), "another text")
+		spans, ok, err := r.MayHold(query)
+		if ok != query.Tells() || err != nil {
+			t.Fatalf("%q: ok %v, error %v", text, ok, err)
 		}
-		if !ngram.NewQuery(string(text)).In(sets...) {
-			t.Fatalf("%q at %d is missed, block %d ends at %d", text, off, i, ends[i])
+		if !slices.ContainsFunc(spans, func(s Span) bool {
+			return s.Off <= int64(off) && int64(off+len(text)) <= s.Off+s.N
+		}) && ok {
+			t.Fatalf("%q at %d is missed by %v, blocks end at %d", text, off, spans, ends)
 		}
+	}
+}
+
+// What is not there is not read, and what is in one place hardly anything else.
+func TestSearchIndexSaysNo(t *testing.T) {
+	key := newKey(t)
+	plain := logText(12 * frameSize)
+	copy(plain[9*frameSize+500:], "Quartz")
+	copy(plain[blockSize-7:], "waltzing nymph") // across the end of a block
+	sealed := sealSearchable(t, plain, key.Recipient())
+	r, err := OpenAt(bytes.NewReader(sealed), int64(len(sealed)), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for word, want := range map[string][]Span{
+		"judge my vow":   nil,
+		"black quartz":   nil,
+		"QUARTZ":         {{blockSize, 4 * frameSize}},
+		"waltzing nymph": {{blockSize - 13, 26}},
+		"TASK [":         {{0, 12 * frameSize}},
+	} {
+		spans, ok, err := r.MayHold(ngram.NewQuery(word))
+		if !ok || err != nil {
+			t.Fatalf("%q: ok %v, error %v", word, ok, err)
+		}
+		if !slices.EqualFunc(spans, want, func(a, b Span) bool {
+			return a.Off <= b.Off && a.Off > b.Off-20 && a.Off+a.N == b.Off+b.N
+		}) {
+			t.Errorf("%q: may be in %v, want %v", word, spans, want)
+		}
+	}
+	if _, ok, err := r.MayHold(ngram.NewQuery("abc")); ok || err != nil {
+		t.Errorf("three letters: ok %v, error %v", ok, err)
 	}
 }

@@ -76,27 +76,25 @@ func (r *ReaderAt) MayHold(q ngram.Query) (spans []Span, ok bool, err error) {
 	if blocks == nil {
 		return nil, false, nil
 	}
-	// A text lies in one block or across two.
-	may := make([]bool, len(blocks))
-	for i, b := range blocks {
-		if q.In(&b.set) {
-			may[i] = true
+	add := func(from, to int64) {
+		if last := len(spans) - 1; last >= 0 && spans[last].Off+spans[last].N >= from {
+			from, to = spans[last].Off, max(to, spans[last].Off+spans[last].N)
+			spans = spans[:last]
 		}
-		if i > 0 && q.In(&blocks[i-1].set, &b.set) {
-			may[i-1], may[i] = true, true
-		}
+		spans = append(spans, Span{from, to - from})
 	}
+	// A text lies in one block, or across the end of one.
+	across := int64(q.Longest() - 1)
 	frame := 0
 	for i, b := range blocks {
 		from, _ := r.frameSpan(frame)
 		frame += b.frames
 		_, to := r.frameSpan(frame - 1)
-		switch last := len(spans) - 1; {
-		case !may[i]:
-		case last >= 0 && spans[last].Off+spans[last].N == from:
-			spans[last].N = to - spans[last].Off
-		default:
-			spans = append(spans, Span{from, to - from})
+		if i > 0 && q.In(&blocks[i-1].set, &b.set) {
+			add(max(0, from-across), min(r.size, from+across))
+		}
+		if q.In(&b.set) {
+			add(from, to)
 		}
 	}
 	return spans, true, nil

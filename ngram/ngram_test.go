@@ -50,10 +50,10 @@ func TestIn(t *testing.T) {
 }
 
 func TestInAnyAndTogether(t *testing.T) {
-	a, b := setOf("an error was met: no sp"), setOf(" spac", "pace left")
+	a, b := setOf("an error was met: no sp"), setOf(" sp"+"ace left") // with the last three bytes of a
 	q := NewQuery("no space")
-	if q.In(a) || q.In(b) || !q.In(a, b) || q.In() {
-		t.Errorf("in a %v, in b %v, in both %v, in none %v", q.In(a), q.In(b), q.In(a, b), q.In())
+	if q.In(a) || q.In(b) || !q.In(a, b) || q.In(b, a) || q.In() {
+		t.Errorf("in a %v, in b %v, in both %v, the other way round %v, in none %v", q.In(a), q.In(b), q.In(a, b), q.In(b, a), q.In())
 	}
 	if q := NewQuery("failure", "error"); !q.In(a) || q.In(b) || q.Longest() != 7 {
 		t.Errorf("one of two literals: in a %v, in b %v, the longest has %d", q.In(a), q.In(b), q.Longest())
@@ -170,6 +170,13 @@ func FuzzSet(f *testing.F) {
 			t.Fatalf("%q is in %q, and the set denies it", literal, text)
 		} else if strings.EqualFold(upper, string(literal)) && NewQuery(upper).In(s) != true {
 			t.Fatalf("%q is in %q but for case, and the set denies it", upper, text)
+		}
+		var first, second Set
+		cut := off + len(literal)/2
+		first.Add(text[:cut])
+		second.Add(text[max(0, cut-3):])
+		if q := NewQuery(string(literal)); !q.In(&first, &second) {
+			t.Fatalf("%q is across %q and %q, and the sets deny it", literal, text[:cut], text[cut:])
 		}
 		var written Set
 		if rest, err := written.Parse(s.Append(nil)); err != nil || len(rest) > 0 || !NewQuery(string(literal)).In(&written) {

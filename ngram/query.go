@@ -1,11 +1,9 @@
 package ngram
 
-import "slices"
-
 // A Query is the 4-grams of texts one of which is looked for. The zero Query
 // tells nothing: any text may hold it.
 type Query struct {
-	literals [][]uint32 // for each text, its grams
+	literals [][]uint32 // for each text, its grams in order
 	longest  int
 }
 
@@ -28,8 +26,8 @@ func NewQuery(literals ...string) Query {
 	return q
 }
 
-// gramsOf are the grams of a text in order of their numbers, each once, but for
-// those with a line feed, which no set tells of.
+// gramsOf are the grams of a text, but for those with a line feed, which no set
+// tells of.
 func gramsOf(text string) []uint32 {
 	var found []uint32
 	var g uint32
@@ -44,8 +42,7 @@ func gramsOf(text string) []uint32 {
 			found = append(found, g)
 		}
 	}
-	slices.Sort(found)
-	return slices.Compact(found)
+	return found
 }
 
 // Tells reports whether the query can say no at all.
@@ -55,15 +52,19 @@ func (q Query) Tells() bool { return len(q.literals) > 0 }
 // across a place begins less than that before it.
 func (q Query) Longest() int { return q.longest }
 
-// In reports whether a text of which the sets together have the 4-grams may hold
-// one of the literals.
-func (q Query) In(sets ...*Set) bool {
-	if !q.Tells() {
-		return true
+// In reports whether a text may hold one of the literals, which consists of parts
+// that have these sets: the literal may lie in one part, or across some of them.
+// A gram across two parts is to be in the set of the latter.
+func (q Query) In(parts ...*Set) bool {
+	for _, grams := range q.literals {
+		for _, part := range parts {
+			for len(grams) > 0 && part.has(grams[0]) {
+				grams = grams[1:]
+			}
+		}
+		if len(grams) == 0 {
+			return true
+		}
 	}
-	return slices.ContainsFunc(q.literals, func(grams []uint32) bool {
-		return !slices.ContainsFunc(grams, func(g uint32) bool {
-			return !slices.ContainsFunc(sets, func(s *Set) bool { return s.has(g) })
-		})
-	})
+	return !q.Tells()
 }
