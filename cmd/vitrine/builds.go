@@ -63,17 +63,40 @@ it prints one build a line, as the API has it.`,
 		Args: cobra.NoArgs,
 		RunE: builds,
 	}
-	for _, f := range listFilters {
-		cmd.Flags().StringArray(f.flag, nil, f.help)
-	}
+	filterFlags(cmd)
 	for _, f := range listBounds {
 		cmd.Flags().String(f.flag, "", f.help)
+	}
+	cmd.Flags().IntP("number", "n", 20, "how many, at the most; 0 means all")
+	return cmd
+}
+
+// filterFlags gives a command the filters of builds, but for the bounds.
+func filterFlags(cmd *cobra.Command) {
+	for _, f := range listFilters {
+		cmd.Flags().StringArray(f.flag, nil, f.help)
 	}
 	for _, f := range listFlags {
 		cmd.Flags().Bool(f.flag, false, f.help)
 	}
-	cmd.Flags().IntP("number", "n", 20, "how many, at the most; 0 means all")
-	return cmd
+}
+
+// filterQuery is what the filters ask the server for, and whether there are any.
+func filterQuery(cmd *cobra.Command) (q url.Values, any bool) {
+	q = make(url.Values)
+	for _, f := range listFilters {
+		q[f.param], _ = cmd.Flags().GetStringArray(f.flag)
+		any = any || len(q[f.param]) > 0
+	}
+	for _, f := range listFlags {
+		if v, _ := cmd.Flags().GetBool(f.flag); v {
+			q.Set(f.flag, "1")
+		} else if cmd.Flags().Changed(f.flag) {
+			q.Set(f.flag, "0")
+		}
+		any = any || q.Has(f.flag)
+	}
+	return q, any
 }
 
 func builds(cmd *cobra.Command, _ []string) error {
@@ -86,20 +109,10 @@ func builds(cmd *cobra.Command, _ []string) error {
 	if left < 0 {
 		return usagef("-n %d: want a number of builds, or 0 for all", left)
 	}
-	q := make(url.Values)
-	for _, f := range listFilters {
-		q[f.param], _ = cmd.Flags().GetStringArray(f.flag)
-	}
+	q, _ := filterQuery(cmd)
 	for _, f := range listBounds {
 		if v, _ := cmd.Flags().GetString(f.flag); v != "" {
 			q.Set(f.flag, v)
-		}
-	}
-	for _, f := range listFlags {
-		if v, _ := cmd.Flags().GetBool(f.flag); v {
-			q.Set(f.flag, "1")
-		} else if cmd.Flags().Changed(f.flag) {
-			q.Set(f.flag, "0")
 		}
 	}
 	q.Set("limit", "500")

@@ -151,32 +151,39 @@ func openBuild(cmd *cobra.Command, build string) (c *client.Client, record *vitr
 // which only readers know where the keyring keeps names from the public. It
 // returns the identities if it took them to know. What is left of the record's
 // artifacts are the files. asked are those that the user wants, for errors.
-func reveal(cmd *cobra.Command, c *client.Client, record *vitrine.Record, asked []string) ([]age.Identity, error) {
+func reveal(cmd *cobra.Command, c *client.Client, record *vitrine.Record, asked []string) (ids []age.Identity, err error) {
+	err = revealNames(record, func(a vitrine.Artifact, w io.Writer) (err error) {
+		if ids, err = identities(cmd); err != nil {
+			return err
+		}
+		a.Name = "build " + record.UUID
+		if len(asked) > 0 {
+			a.Name = asked[0]
+		}
+		return fetch(cmd.Context(), c, record, a, ids, w, nil)
+	})
+	return ids, err
+}
+
+// revealNames is reveal, where read reads the artifact that holds the names.
+func revealNames(record *vitrine.Record, read func(vitrine.Artifact, io.Writer) error) error {
 	for i := range record.Artifacts {
 		record.Artifacts[i].Name = record.Artifacts[i].PlainPath()
 	}
 	a, ok := record.Contents()
 	if !ok {
-		return nil, nil
-	}
-	ids, err := identities(cmd)
-	if err != nil {
-		return nil, err
+		return nil
 	}
 	if a.PlainSize > vitrine.MaxContentsSize {
-		return nil, fmt.Errorf("%w: %s: more than %d bytes", errUnverified, a.Path, vitrine.MaxContentsSize)
-	}
-	a.Name = "build " + record.UUID
-	if len(asked) > 0 {
-		a.Name = asked[0]
+		return fmt.Errorf("%w: %s: more than %d bytes", errUnverified, a.Path, vitrine.MaxContentsSize)
 	}
 	var text bytes.Buffer
-	if err := fetch(cmd.Context(), c, record, a, ids, &text, nil); err != nil {
-		return nil, err
+	if err := read(a, &text); err != nil {
+		return err
 	}
 	contents, err := vitrine.ParseContents(text.Bytes())
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errUnverified, err)
+		return fmt.Errorf("%w: %w", errUnverified, err)
 	}
 	record.Artifacts = slices.DeleteFunc(record.Artifacts, func(o vitrine.Artifact) bool { return o.Path == a.Path })
 	for i := range record.Artifacts {
@@ -184,7 +191,7 @@ func reveal(cmd *cobra.Command, c *client.Client, record *vitrine.Record, asked 
 			record.Artifacts[i].Name = real
 		}
 	}
-	return ids, nil
+	return nil
 }
 
 // choose finds artifacts by their names or stored paths; all if none is named.

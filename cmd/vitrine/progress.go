@@ -115,6 +115,31 @@ func (b *bar) imported(builds int, at time.Time) {
 	b.show(fmt.Sprintf("%s  %s  back to %s  %.0f/s", b.what, count(builds, "build"), at.Format(time.DateOnly), rate))
 }
 
+// searched shows how far a search is: of the builds that are known by now, and how
+// many bytes of their logs were read, passed over, and fetched to that end.
+func (b *bar) searched(done, builds int, scanned, skipped, fetched int64) {
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.show(fmt.Sprintf("%s  %d of %s  %s searched  %s passed over  %s fetched", b.what, done, count(builds, "build"),
+		sizeWords(scanned), sizeWords(skipped), sizeWords(fetched)))
+}
+
+// aside has something else printed where the bar is.
+func (b *bar) aside(print func()) {
+	if b != nil {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if !b.ended && !b.drawn.IsZero() {
+			fmt.Fprint(os.Stderr, "\r\x1b[K")
+			b.drawn = time.Time{}
+		}
+	}
+	print()
+}
+
 // show draws a line in the place of the last, some times a second. b.mu is held.
 func (b *bar) show(line string) {
 	if b.ended || time.Since(b.drawn) < 100*time.Millisecond {

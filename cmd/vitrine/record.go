@@ -106,16 +106,30 @@ func readAll(r io.ReadCloser, err error) ([]byte, error) {
 // and checks it, and what the record says, against the keyring at the commit that
 // it names.
 func checkRecord(ctx context.Context, c *client.Client, repo *keyring.Repository, record *vitrine.Record, text []byte) error {
-	sig, err := readAll(c.Open(ctx, vitrine.SignatureKey(record.Key())))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	sig, err := fetchSignature(ctx, c, record)
+	if err != nil {
 		return err
 	}
+	return checkSigned(ctx, repo, record, vitrine.SignedRecord{Record: string(text), Signature: sig})
+}
+
+// fetchSignature reads the signature of a record, which is empty if there is none.
+func fetchSignature(ctx context.Context, c *client.Client, record *vitrine.Record) (string, error) {
+	sig, err := readAll(c.Open(ctx, vitrine.SignatureKey(record.Key())))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return string(sig), err
+}
+
+// checkSigned is checkRecord once the signature is there.
+func checkSigned(ctx context.Context, repo *keyring.Repository, record *vitrine.Record, signed vitrine.SignedRecord) error {
 	k, err := repo.At(ctx, record.Keyring.Commit)
 	if err == nil {
 		err = k.CheckRecord(record)
 	}
 	if err == nil {
-		err = signature.VerifyRecord(record, vitrine.SignedRecord{Record: string(text), Signature: string(sig)}, k.PublisherKeys(record.Service))
+		err = signature.VerifyRecord(record, signed, k.PublisherKeys(record.Service))
 	}
 	if err != nil {
 		return fmt.Errorf("%w: build %s: %w", errUnverified, record.UUID, err)

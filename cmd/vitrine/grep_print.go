@@ -1,0 +1,152 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"vitrine"
+	"vitrine/grep"
+	"vitrine/terminal"
+)
+
+// A grepForm is how grep prints.
+type grepForm struct {
+	json, count, list bool
+	context           bool // there are lines around matches
+	terminal          bool // headings and colours; what text has of them is tamed
+}
+
+// Colours of grep's own.
+const (
+	boldStyle   = "\x1b[1m"
+	numberStyle = "\x1b[32m"
+	matchStyle  = "\x1b[1;31m"
+	noStyle     = "\x1b[m"
+)
+
+// A grepLine is what grep prints as JSON.
+type grepLine struct {
+	Build    string   `json:"build"`
+	Artifact string   `json:"artifact"`
+	Count    int64    `json:"count,omitempty"` // with -c, and nothing below
+	Line     int64    `json:"line,omitempty"`
+	Text     *string  `json:"text,omitempty"`
+	Bytes    []byte   `json:"bytes,omitempty"`   // instead of Text, if it is not UTF-8
+	Matches  [][2]int `json:"matches,omitempty"` // bytes of the text, from and to; a line around a match has none
+}
+
+// line prints a line.
+func (f grepForm) line(j *grepJob, artifact string, l grep.Line) {
+	w := &j.buf
+	if f.json {
+		out := grepLine{Build: j.build.UUID, Artifact: artifact, Line: l.Number, Matches: l.Matches}
+		if utf8.Valid(l.Text) {
+			text := string(l.Text)
+			out.Text = &text
+		} else {
+			out.Bytes = l.Text
+		}
+		writeJSON(w, out)
+		return
+	}
+	same := artifact == j.artifact
+	if f.context && (same && l.Number > j.last+1 || !same && j.matchedBefore()) && !(f.terminal && !same) {
+		w.WriteString("--\n")
+	}
+	if f.terminal && !same {
+		f.heading(j, artifact)
+	}
+	j.artifact, j.last = artifact, l.Number
+	mark := ':'
+	if len(l.Matches) == 0 {
+		mark = '-'
+	}
+	if !f.terminal {
+		fmt.Fprintf(w, "%s/%s%c%d%c", j.build.UUID[:12], artifact, mark, l.Number, mark)
+		w.Write(l.Text)
+		w.WriteByte('\n')
+		return
+	}
+	fmt.Fprintf(w, "%s%d%s%c", numberStyle, l.Number, noStyle, mark)
+	text := coloured(l)
+	tame := terminal.NewWriter(w)
+	tame.Write(text)
+	tame.Flush()
+	w.WriteByte('\n')
+}
+
+func (j *grepJob) matchedBefore() bool { return j.artifact != "" }
+
+// heading prints what the lines below it are of.
+func (f grepForm) heading(j *grepJob, artifact string) {
+	b := j.build
+	if j.matchedBefore() {
+		j.buf.WriteByte('\n')
+	}
+	fmt.Fprintf(&j.buf, "%s%s/%s%s  %s\n", boldStyle, b.UUID[:12], artifact, noStyle, buildWords(b))
+}
+
+// buildWords are the facts of a build by which people know it.
+func buildWords(b vitrine.Build) string {
+	return strings.Join([]string{b.JobName, string(b.Result), b.StartTime.Local().Format("2006-01-02 15:04")}, "  ")
+}
+
+// total prints what is known of a whole log that has matches.
+func (f grepForm) total(j *grepJob, artifact string, found int64) {
+	switch {
+	case !f.count && !f.list:
+	case f.json:
+		out := grepLine{Build: j.build.UUID, Artifact: artifact}
+		if !f.list {
+			out.Count = found
+		}
+		writeJSON(&j.buf, out)
+	case f.list:
+		fmt.Fprintf(&j.buf, "%s/%s\n", j.build.UUID[:12], artifact)
+	default:
+		fmt.Fprintf(&j.buf, "%s/%s:%d\n", j.build.UUID[:12], artifact, found)
+	}
+}
+
+func writeJSON(w *bytes.Buffer, line grepLine) {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.Encode(line) // a buffer takes all
+}
+
+// maxShown is how many bytes of a line a terminal shows.
+const maxShown = 2000
+
+// coloured is a line with its matches in colour, for a terminal: of a long line
+// what is about the first match.
+func coloured(l grep.Line) []byte {
+	text, from := l.Text, 0
+	if len(text) > maxShown {
+		if len(l.Matches) > 0 {
+			from = max(0, l.Matches[0][0]-maxShown/4)
+		}
+		text = text[from:min(from+maxShown, len(text))]
+	}
+	var out []byte
+	if from > 0 {
+		out = append(out, "…"...)
+	}
+	at := 0
+	for _, m := range l.Matches {
+		start, end := min(max(m[0]-from, at), len(text)), min(m[1]-from, len(text))
+		if start >= end {
+			continue
+		}
+		out = slices.Concat(out, text[at:start], []byte(matchStyle), text[start:end], []byte(noStyle))
+		at = end
+	}
+	out = append(out, text[at:]...)
+	if from+len(text) < len(l.Text) {
+		out = append(out, "…"...)
+	}
+	return out
+}

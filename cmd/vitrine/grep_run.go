@@ -1,0 +1,401 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"filippo.io/age"
+
+	"vitrine"
+	"vitrine/client"
+	"vitrine/crypto"
+	"vitrine/grep"
+	"vitrine/keyring"
+	"vitrine/remote"
+	"vitrine/summary"
+)
+
+// A grepper searches builds, several at once.
+type grepper struct {
+	client     *client.Client
+	pattern    *grep.Pattern
+	options    grep.Options
+	form       grepForm
+	artifacts  []vitrine.Glob // none: all text
+	noIndex    bool
+	cache      *remote.Cache // nil: none
+	records    *recordCache
+	identities func() ([]age.Identity, error) // once they are needed
+
+	keyring   *keyring.Repository // nil: records are not checked
+	keyringMu sync.Mutex
+
+	bar                       *bar
+	done                      int
+	known                     atomic.Int64 // builds by now
+	scanned, skipped, fetched atomic.Int64 // bytes
+
+	matched  int64
+	trouble  int                 // the exit code for what could not be searched, 0 if all was
+	left     map[string][]string // builds that there is nothing to search of, by why
+	unopened []error             // one a build that no identity opens
+}
+
+// A grepJob is one build to search. What is found comes as chunks of output, which
+// wait for the build's turn; when as many wait as out holds, the search does too.
+type grepJob struct {
+	build   vitrine.Build
+	out     chan []byte
+	left    string // why there is nothing to search
+	errs    []error
+	matched int64
+
+	ctx      context.Context
+	buf      bytes.Buffer
+	artifact string // that the last line was of
+	last     int64  // its number
+}
+
+// run searches builds, and prints what is found in their order.
+func (g *grepper) run(ctx context.Context, builds buildSource) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	g.left = make(map[string][]string)
+	g.bar = newBar("grep", 0, 0)
+	defer g.bar.end()
+
+	// Some more than cores, since some wait for the network.
+	workers := runtime.GOMAXPROCS(0) + 2
+	order, queue := make(chan *grepJob, 2*workers), make(chan *grepJob)
+	var listErr error
+	go func() {
+		defer close(order)
+		defer close(queue)
+		listErr = builds(ctx, func(b vitrine.Build) bool {
+			j := &grepJob{build: b, out: make(chan []byte, 8), ctx: ctx}
+			g.known.Add(1)
+			for _, c := range []chan *grepJob{order, queue} {
+				select {
+				case c <- j:
+				case <-ctx.Done():
+					return false
+				}
+			}
+			return true
+		})
+	}()
+	for range workers {
+		go func() {
+			for j := range queue {
+				g.search(j)
+				close(j.out)
+			}
+		}()
+	}
+	for j := range order {
+		if err := g.print(j); err != nil {
+			return err
+		}
+	}
+	g.bar.end()
+	g.tellLeft()
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("interrupted: %d of %s were searched", g.done, count(int(g.known.Load()), "build"))
+	case listErr != nil:
+		return listErr
+	case g.trouble != 0:
+		return &exitError{g.trouble}
+	case g.matched == 0:
+		return &exitError{exitFailed}
+	}
+	return nil
+}
+
+// print prints what is found in a build as it comes, and what went wrong.
+func (g *grepper) print(j *grepJob) error {
+	for {
+		select {
+		case <-j.ctx.Done():
+			return fmt.Errorf("interrupted: %d of %s were searched", g.done, count(int(g.known.Load()), "build"))
+		case chunk, more := <-j.out:
+			if !more {
+				g.done++
+				g.matched += j.matched
+				return g.tell(j)
+			}
+			var err error
+			g.bar.aside(func() { _, err = os.Stdout.Write(chunk) })
+			if err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// tell says on standard error what could not be searched of a build. It returns
+// what would go wrong with every other one too.
+func (g *grepper) tell(j *grepJob) error {
+	g.progress()
+	if j.left != "" {
+		g.left[j.left] = append(g.left[j.left], j.build.UUID[:12])
+	}
+	for _, err := range j.errs {
+		var asked *crypto.IdentityError
+		if errors.Is(err, errNoIdentity) || errors.As(err, &asked) {
+			return err
+		}
+		code := exitCode(err)
+		switch {
+		case code == exitUnverified || g.trouble == 0 && code == exitNoIdentity:
+			g.trouble = code
+		case g.trouble == 0:
+			g.trouble = exitIncomplete
+		}
+		if code == exitNoIdentity {
+			g.unopened = append(g.unopened, err)
+			g.left[leftUnopened] = append(g.left[leftUnopened], j.build.UUID[:12])
+			continue
+		}
+		g.bar.aside(func() { fmt.Fprintf(os.Stderr, "vitrine: build %s: %s\n", j.build.UUID[:12], err) })
+	}
+	return nil
+}
+
+// Why there is nothing to search of a build. Of those that are elsewhere, or never
+// were, nothing is missing.
+const (
+	leftRunning     = "still running"
+	leftInterrupted = "interrupted (vitrine cat --partial reads what there is)"
+	leftExpired     = "expired, and the logs removed"
+	leftImported    = "imported, with logs elsewhere"
+	leftLost        = "lost, without logs"
+	leftUnopened    = "sealed to others: none of your identities opens the logs"
+)
+
+func leftOf(b vitrine.Build) string {
+	switch {
+	case b.IsImported():
+		return leftImported
+	case b.State == vitrine.Running:
+		return leftRunning
+	case b.State == vitrine.Interrupted:
+		return leftInterrupted
+	case b.State == vitrine.Lost:
+		return leftLost
+	case !b.Expired.IsZero():
+		return leftExpired
+	}
+	return ""
+}
+
+// tellLeft says at the end which builds were not searched.
+func (g *grepper) tellLeft() {
+	if len(g.unopened) == 1 {
+		fmt.Fprintf(os.Stderr, "vitrine: %s\n", g.unopened[0])
+		delete(g.left, leftUnopened)
+	}
+	for _, why := range []string{leftRunning, leftInterrupted, leftExpired, leftImported, leftLost, leftUnopened} {
+		uuids := g.left[why]
+		if len(uuids) == 0 {
+			continue
+		}
+		if g.trouble == 0 && why != leftImported && why != leftLost {
+			g.trouble = exitIncomplete
+		}
+		const most = 5
+		more := ""
+		if len(uuids) > most {
+			more = fmt.Sprintf(" and %d more", len(uuids)-most)
+		}
+		fmt.Fprintf(os.Stderr, "vitrine: not searched: %s, %s: %s%s\n", count(len(uuids), "build"), why,
+			strings.Join(uuids[:min(len(uuids), most)], ", "), more)
+	}
+}
+
+func (g *grepper) progress() {
+	g.bar.searched(g.done, int(g.known.Load()), g.scanned.Load(), g.skipped.Load(), g.fetched.Load())
+}
+
+// search searches a build.
+func (g *grepper) search(j *grepJob) {
+	if j.left = leftOf(j.build); j.left != "" {
+		return
+	}
+	record, err := g.record(j.ctx, j.build)
+	if err == nil {
+		err = g.reveal(j.ctx, record)
+	}
+	if err != nil {
+		j.errs = append(j.errs, err)
+		return
+	}
+	for _, a := range record.Artifacts {
+		if !g.wants(a) {
+			continue
+		}
+		if err := g.searchArtifact(j, record, a); err != nil {
+			j.errs = append(j.errs, err)
+			if exitCode(err) == exitNoIdentity || j.ctx.Err() != nil {
+				break // the others are no better
+			}
+		}
+	}
+	j.flush()
+}
+
+// record reads a build's record, and checks it if there is a keyring.
+func (g *grepper) record(ctx context.Context, b vitrine.Build) (record *vitrine.Record, err error) {
+	page := g.client.BuildURL(b.UUID)
+	kept := g.records.get(page)
+	signed := kept
+	if record, err = parseRecord(g.client, b.UUID, []byte(kept.Record), vitrine.RecordKey); err != nil {
+		var text []byte
+		if record, text, err = fetchRecord(ctx, g.client, b.UUID); err != nil {
+			return nil, err
+		}
+		signed = vitrine.SignedRecord{Record: string(text)}
+	}
+	if g.keyring != nil && signed.Signature == "" {
+		if signed.Signature, err = fetchSignature(ctx, g.client, record); err != nil {
+			return nil, err
+		}
+	}
+	if signed != kept {
+		g.records.put(page, signed)
+	}
+	if g.keyring == nil {
+		return record, nil
+	}
+	g.keyringMu.Lock()
+	defer g.keyringMu.Unlock()
+	return record, checkSigned(ctx, g.keyring, record, signed)
+}
+
+// reveal gives artifacts the names that their readers know.
+func (g *grepper) reveal(ctx context.Context, record *vitrine.Record) error {
+	return revealNames(record, func(a vitrine.Artifact, w io.Writer) error {
+		log, err := g.open(ctx, record, a)
+		if err != nil {
+			return err
+		}
+		defer log.Close()
+		_, err = io.Copy(w, io.NewSectionReader(log, 0, log.Size()))
+		return err
+	})
+}
+
+func (g *grepper) open(ctx context.Context, record *vitrine.Record, a vitrine.Artifact) (*remoteLog, error) {
+	var ids []age.Identity
+	if a.Sealed {
+		var err error
+		if ids, err = g.identities(); err != nil {
+			return nil, err
+		}
+	}
+	return openLog(ctx, g.client, record, a, ids, g.cache)
+}
+
+// wants reports whether an artifact is to be searched: without globs if it is
+// text. Of one whose name is hidden its record does not say so, but what is no
+// text is seldom sealed compressed.
+func (g *grepper) wants(a vitrine.Artifact) bool {
+	if len(g.artifacts) > 0 {
+		return slices.ContainsFunc(g.artifacts, func(glob vitrine.Glob) bool { return glob.Match(a.Name) })
+	}
+	hidden := strings.HasPrefix(a.Path, vitrine.HiddenPrefix) && strings.HasSuffix(a.Path, vitrine.SealedSuffix)
+	return a.Metadata["type"] != summary.Type && (a.Lines > 0 || hidden)
+}
+
+func (g *grepper) searchArtifact(j *grepJob, record *vitrine.Record, a vitrine.Artifact) error {
+	log, err := g.open(j.ctx, record, a)
+	if err != nil {
+		return missing(record, a, err)
+	}
+	defer log.Close()
+	o := g.options
+	if log.sealed != nil && !g.noIndex {
+		spans, ok, err := log.sealed.MayHold(g.pattern.Query())
+		if err != nil {
+			return missing(record, a, fmt.Errorf("search index of %s: %w", a.Path, err))
+		}
+		if ok {
+			left := log.Size()
+			o.Within = []grep.Span{}
+			for _, s := range spans {
+				o.Within = append(o.Within, grep.Span(s))
+				left -= s.N
+			}
+			g.skipped.Add(left)
+		}
+	}
+	var counted int64
+	fetched := func() {
+		_, n := log.stored.Fetched()
+		g.fetched.Add(n - counted)
+		counted = n
+	}
+	defer fetched()
+	o.Progress = func(n int64) {
+		g.scanned.Add(n)
+		fetched()
+		g.progress()
+		if len(j.out) < cap(j.out) {
+			j.flush() // what was found is not held back, where that makes nobody wait
+		}
+	}
+	found, err := g.pattern.Search(j.ctx, log.Log, o, func(l grep.Line) error {
+		g.form.line(j, a.Name, l)
+		if j.buf.Len() >= chunkSize {
+			return j.flush()
+		}
+		return nil
+	})
+	j.matched += found
+	if found > 0 {
+		g.form.total(j, a.Name, found)
+	}
+	if err != nil {
+		return missing(record, a, fmt.Errorf("search %s: %w", a.Path, err))
+	}
+	return nil
+}
+
+// missing says what it means that an artifact is not there.
+func missing(record *vitrine.Record, a vitrine.Artifact, err error) error {
+	switch {
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	case !record.Expires.IsZero() && record.Expires.Before(time.Now()):
+		return &expiredError{a.Path, record.Expires}
+	}
+	return fmt.Errorf("%w: %w", errUnverified, errLost(a))
+}
+
+// chunkSize is about how much output is handed on at once.
+const chunkSize = 32 << 10
+
+// flush hands on what was found, and waits if it must.
+func (j *grepJob) flush() error {
+	if j.buf.Len() == 0 {
+		return nil
+	}
+	select {
+	case j.out <- bytes.Clone(j.buf.Bytes()):
+		j.buf.Reset()
+		return nil
+	case <-j.ctx.Done():
+		return j.ctx.Err()
+	}
+}
