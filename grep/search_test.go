@@ -183,7 +183,10 @@ func compare(t *testing.T, expr string, fixed, fold bool, text []byte, o Options
 		log    *lines.Log
 		within []Span
 	}{
-		"all": {logOf(text), nil},
+		"all":           {logOf(text), nil},
+		"marked":        {markedLog(text), nil},
+		"index":         {logOf(text), within(p, text, 40)},
+		"marked, index": {markedLog(text), within(p, text, 100)},
 	} {
 		o := o
 		o.Within = how.within
