@@ -6,14 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"filippo.io/age"
 
@@ -291,7 +289,9 @@ func (g *grepper) reveal(ctx context.Context, record *vitrine.Record) error {
 			return err
 		}
 		defer log.Close()
-		_, err = io.Copy(w, io.NewSectionReader(log, 0, log.Size()))
+		if _, err = io.Copy(w, io.NewSectionReader(log, 0, log.Size())); err != nil {
+			err = log.explain(err)
+		}
 		return err
 	})
 }
@@ -321,14 +321,14 @@ func (g *grepper) wants(a vitrine.Artifact) bool {
 func (g *grepper) searchArtifact(j *grepJob, record *vitrine.Record, a vitrine.Artifact) error {
 	log, err := g.open(j.ctx, record, a)
 	if err != nil {
-		return missing(record, a, err)
+		return err
 	}
 	defer log.Close()
 	o := g.options
 	if log.sealed != nil && !g.noIndex {
 		spans, ok, err := log.sealed.MayHold(g.pattern.Query())
 		if err != nil {
-			return missing(record, a, fmt.Errorf("search index of %s: %w", a.Path, err))
+			return log.explain(err)
 		}
 		if ok {
 			left := log.Size()
@@ -367,20 +367,9 @@ func (g *grepper) searchArtifact(j *grepJob, record *vitrine.Record, a vitrine.A
 		g.form.total(j, a.Name, found)
 	}
 	if err != nil {
-		return missing(record, a, fmt.Errorf("search %s: %w", a.Path, err))
+		return log.explain(err)
 	}
 	return nil
-}
-
-// missing says what it means that an artifact is not there.
-func missing(record *vitrine.Record, a vitrine.Artifact, err error) error {
-	switch {
-	case !errors.Is(err, fs.ErrNotExist):
-		return err
-	case !record.Expires.IsZero() && record.Expires.Before(time.Now()):
-		return &expiredError{a.Path, record.Expires}
-	}
-	return fmt.Errorf("%w: %w", errUnverified, errLost(a))
 }
 
 // chunkSize is about how much output is handed on at once.
