@@ -8,7 +8,6 @@ import (
 	"io"
 	"slices"
 	"sort"
-	"strings"
 
 	"filippo.io/age"
 	"github.com/klauspost/compress/zstd"
@@ -408,24 +407,3 @@ func checkFrame(b []byte, size uint64) error {
 	}
 	return nil
 }
-
-// HeaderSize is about how long the header of a file is that was sealed to keys
-// with these fingerprints (those of a record), rather too long than too short.
-func HeaderSize(fingerprints []string) int64 {
-	n := int64(256) // first and last line, nonce, and the first bytes of the payload
-	for _, f := range fingerprints {
-		switch {
-		case strings.HasPrefix(f, "age1pq1:"), strings.HasPrefix(f, "age1tagpq1:"):
-			n += 1800
-		case strings.HasPrefix(f, "SHA256:"): // of an SSH key, the largest of which is RSA of 4,096 bits
-			n += 760
-		default:
-			n += 160
-		}
-	}
-	return n
-}
-
-// TailSize is how much of the end of a sealed file holds all its tables and the
-// last of its plaintext, of which there are plainSize bytes.
-func TailSize(plainSize int64) int64 { return 64 << 10 }
