@@ -2,6 +2,7 @@ package view
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -383,7 +384,7 @@ func getText(w http.ResponseWriter, r *request) error {
 
 // fileName is what a download is called: a log's own name, made a text's.
 func fileName(name string) string {
-	name = strings.TrimLeft(path.Base(name), ".")
+	name = cmp.Or(strings.TrimLeft(path.Base(name), "."), "log")
 	if ext := path.Ext(name); ext != ".txt" && ext != ".log" {
 		name += ".txt"
 	}

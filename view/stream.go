@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"encoding/json"
 	"net/http"
-	"regexp"
 	"sync"
 	"time"
 
@@ -13,9 +12,6 @@ import (
 
 const (
 	maxMarks   = 200_000 // lines that a scan tells of
-	maxMatches = 100_000 // lines that a search tells of
-	maxSpans   = 100     // matches of one line that it tells of
-	maxQuery   = 1000    // bytes of what is searched for
 	flushEvery = 100 * time.Millisecond
 )
 
@@ -130,87 +126,4 @@ func scan(w http.ResponseWriter, r *request) error {
 		Lines int64 `json:"lines"`
 	}{true, n}, ignoreEnd(err))
 	return nil
-}
-
-// A matchedLine is one that a search found.
-type matchedLine struct {
-	Line  int64    `json:"line"`
-	Spans [][2]int `json:"spans"`         // in the text that is shown, in UTF-16 units
-	Off   int64    `json:"off,omitempty"` // of the first match, in bytes of the line, if it is behind that text
-}
-
-// search tells of all lines that match, and goes on counting when it has told of
-// as many as were asked for.
-func search(w http.ResponseWriter, r *request) error {
-	from, err := r.number("from", 1, maxLine, 1)
-	if err != nil {
-		return err
-	}
-	most, err := r.number("max", 0, maxMatches, maxMatches)
-	if err != nil {
-		return err
-	}
-	re, err := pattern(r)
-	if err != nil {
-		return err
-	}
-	off, err := r.log.Offset(r.Context(), from)
-	if err != nil {
-		return err
-	}
-	log, ahead := newPass(r.Context(), r.log, off)
-	defer ahead.Close()
-	out := newStream(w)
-	count := new(int64)
-	n := from - 1
-	line, err := log.next(0)
-	for ; err == nil; line, err = log.next(0) {
-		if n++; n%1024 == 0 {
-			c := *count
-			out.reach(progress{At: log.off, Count: &c})
-		}
-		if !re.Match(line.text) {
-			continue
-		}
-		if *count++; *count > most {
-			continue
-		}
-		var spans [][2]int
-		for _, m := range re.FindAllIndex(line.text, maxSpans) {
-			spans = append(spans, [2]int{m[0], m[1]})
-		}
-		out.send(matchedLine{Line: n, Spans: utf16Spans(shownText(line), spans)})
-	}
-	out.close(struct {
-		Done  bool  `json:"done"`
-		Count int64 `json:"count"`
-	}{true, *count}, ignoreEnd(err))
-	return nil
-}
-
-// pattern is what a search is for.
-func pattern(r *request) (*regexp.Regexp, error) {
-	text := r.URL.Query().Get("q")
-	if text == "" || len(text) > maxQuery {
-		return nil, &badRequest{"q must be a text of 1 to 1000 bytes"}
-	}
-	isRegexp, err := r.number("regexp", 0, 1, 0)
-	if err != nil {
-		return nil, err
-	}
-	exact, err := r.number("case", 0, 1, 0)
-	if err != nil {
-		return nil, err
-	}
-	if isRegexp == 0 {
-		text = regexp.QuoteMeta(text)
-	}
-	if exact == 0 {
-		text = "(?i)" + text
-	}
-	re, err := regexp.Compile(text)
-	if err != nil {
-		return nil, &badRequest{err.Error()}
-	}
-	return re, nil
 }

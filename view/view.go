@@ -18,7 +18,9 @@ import (
 	"sync"
 	"time"
 
+	"vitrine/grep"
 	"vitrine/lines"
+	"vitrine/ngram"
 	"vitrine/summary"
 )
 
@@ -38,6 +40,9 @@ type Artifact struct {
 	// at the next time again. The context is that of the server, so the log may
 	// be read with it as long as there is somebody to read it.
 	Open func(context.Context) (*lines.Log, error)
+	// MayHold returns the pieces of the opened log that can hold what a query asks
+	// for, as crypto.ReaderAt does; nil if there is no index.
+	MayHold func(ngram.Query) (spans []grep.Span, ok bool, err error)
 }
 
 // patience is how long the server goes on when nobody looks any more: a page that
