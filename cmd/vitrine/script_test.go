@@ -264,7 +264,7 @@ func scriptCount(ts *testscript.TestScript, neg bool, args []string) {
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		counted.mu.Lock()
 		_, path, _ := strings.Cut(r.URL.Path, "/builds/")
-		counted.requests = append(counted.requests, path+"\n")
+		counted.requests = append(counted.requests, path+" "+r.Header.Get("Range")+"\n")
 		counted.mu.Unlock()
 		forward.ServeHTTP(w, r)
 	}))
