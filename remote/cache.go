@@ -30,10 +30,12 @@ type Cache struct {
 	full bool           // there is no room but that of objects that are being read
 }
 
-// OpenCache opens a cache, and makes its folder if it is not there.
+// OpenCache opens the cache in a folder, in a folder objects of its own, and makes
+// both if they are not there. What it keeps takes no more than max bytes, and an
+// eighth of that for each further process that fills it at the same time.
 func OpenCache(dir string, max int64) (*Cache, error) {
 	if max <= 0 {
-		return nil, fmt.Errorf("cache %s of %d bytes: want more than none", dir, max)
+		return nil, fmt.Errorf("a cache of %d bytes: want more than none", max)
 	}
 	// A folder of our own in it: who may read that we can say.
 	dir = filepath.Join(dir, "objects")
@@ -42,11 +44,11 @@ func OpenCache(dir string, max int64) (*Cache, error) {
 		err = os.Chmod(dir, 0o700)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open cache: %w", err)
+		return nil, err
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return nil, fmt.Errorf("open cache: %w", err)
+		return nil, err
 	}
 	return &Cache{root: root, max: max, used: make(map[string]int)}, nil
 }

@@ -270,6 +270,9 @@ func (f *File) fetch(blocks []*block) {
 	case err == io.EOF || err == io.ErrUnexpectedEOF:
 		err = fmt.Errorf("the object breaks off at byte %d of %d: %w", off, f.size, io.ErrUnexpectedEOF)
 	}
+	if errors.Is(err, ErrChanged) {
+		f.end(err) // what is in memory is of another object than what would come
+	}
 	f.settle(err, blocks...)
 }
 

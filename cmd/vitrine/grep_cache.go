@@ -41,7 +41,7 @@ func openCaches(cmd *cobra.Command) (*remote.Cache, *recordCache, error) {
 		return nil, nil, fmt.Errorf("%w\n  --no-cache does without a cache", err)
 	}
 	dir = filepath.Join(dir, "vitrine")
-	objects, err := remote.OpenCache(filepath.Join(dir, "objects"), size)
+	objects, err := remote.OpenCache(dir, size)
 	if err != nil {
 		return nil, nil, fmt.Errorf("open cache %s: %w\n  --no-cache does without it", dir, err)
 	}
