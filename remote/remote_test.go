@@ -121,7 +121,7 @@ func TestRequests(t *testing.T) {
 // What is read in order is fetched ahead, in growing pieces; but not more than
 // was read before.
 func TestAhead(t *testing.T) {
-	s := newSource(40 * mib)
+	s := newSource(32 * mib)
 	f := s.open(t, remote.Options{})
 	for off := 0; off < len(s.object); off += 64 * kib {
 		s.read(t, f, off, 64*kib)
@@ -139,9 +139,9 @@ func TestAhead(t *testing.T) {
 // Readers that jump about have nothing fetched ahead, and two that read in order
 // do not disturb one another.
 func TestAheadOfSeveral(t *testing.T) {
-	s := newSource(80 * mib)
+	s := newSource(40 * mib)
 	f := s.open(t, remote.Options{})
-	for off := 0; off < len(s.object); off += 10 * mib {
+	for off := 0; off < len(s.object); off += 5 * mib {
 		s.read(t, f, off, 300*kib)
 	}
 	f.Close()
@@ -149,12 +149,12 @@ func TestAheadOfSeveral(t *testing.T) {
 		t.Errorf("jumps: %d requests, %d bytes", requests, fetched)
 	}
 	f = s.open(t, remote.Options{})
-	for off := 0; off < 16*mib; off += 128 * kib {
+	for off := 0; off < 12*mib; off += 128 * kib {
 		s.read(t, f, off, 128*kib)
-		s.read(t, f, off+40*mib, 128*kib)
+		s.read(t, f, off+20*mib, 128*kib)
 	}
 	f.Close()
-	if requests, fetched := f.Fetched(); requests > 40 || fetched > 48*mib {
+	if requests, fetched := f.Fetched(); requests > 40 || fetched > 40*mib {
 		t.Errorf("two in order: %d requests, %d bytes", requests, fetched)
 	}
 }
