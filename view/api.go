@@ -197,8 +197,7 @@ func (s *Server) getLog(w http.ResponseWriter, r *request) error {
 	return reply(w, struct {
 		Size  int64  `json:"size"`
 		Lines *int64 `json:"lines"`
-		Index bool   `json:"index"`
-	}{r.log.Size(), known, false})
+	}{r.log.Size(), known})
 }
 
 func getLines(w http.ResponseWriter, r *request) error {

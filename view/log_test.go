@@ -87,10 +87,10 @@ func TestParameters(t *testing.T) {
 
 func TestLog(t *testing.T) {
 	for text, want := range map[string]string{
-		"":           `{"size":0,"lines":0,"index":false}`,
-		"one":        `{"size":3,"lines":1,"index":false}`,
-		"one\n\n\n":  `{"size":6,"lines":3,"index":false}`,
-		"one\r\ntwo": `{"size":8,"lines":2,"index":false}`,
+		"":           `{"size":0,"lines":0}`,
+		"one":        `{"size":3,"lines":1}`,
+		"one\n\n\n":  `{"size":6,"lines":3}`,
+		"one\r\ntwo": `{"size":8,"lines":2}`,
 	} {
 		v := startLogs(t, text)
 		// The lines are counted in the background.

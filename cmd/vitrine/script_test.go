@@ -60,6 +60,7 @@ func TestScripts(t *testing.T) {
 			"fetch":    scriptFetch,
 			"zuul":     scriptZuul,
 			"await":    scriptAwait,
+			"look":     scriptLook,
 			"count":    scriptCount,
 			"requests": scriptRequests,
 		},

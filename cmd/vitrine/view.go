@@ -19,7 +19,9 @@ import (
 	"vitrine"
 	"vitrine/client"
 	"vitrine/crypto"
+	"vitrine/grep"
 	"vitrine/lines"
+	"vitrine/ngram"
 	"vitrine/summary"
 	"vitrine/view"
 )
@@ -132,15 +134,16 @@ func viewBuild(cmd *cobra.Command, args []string) (view.Build, error) {
 	}
 	b := view.Build{UUID: record.UUID, Job: record.JobName, Result: string(record.Result), Page: c.BuildURL(record.UUID), Summary: told}
 	add := func(a vitrine.Artifact) {
+		var log *remoteLog
 		b.Artifacts = append(b.Artifacts, view.Artifact{
 			Path: a.Name, MediaType: a.MediaType, Size: a.PlainSize,
-			Open: func(ctx context.Context) (*lines.Log, error) {
-				log, err := openLog(ctx, c, record, a, ids, nil)
-				if err != nil {
+			Open: func(ctx context.Context) (_ *lines.Log, err error) {
+				if log, err = openLog(ctx, c, record, a, ids, nil); err != nil {
 					return nil, err
 				}
 				return log.Log, nil
 			},
+			MayHold: func(q ngram.Query) ([]grep.Span, bool, error) { return mayHold(log.sealed, q) },
 		})
 	}
 	if len(args) == 2 {
@@ -154,7 +157,26 @@ func viewBuild(cmd *cobra.Command, args []string) (view.Build, error) {
 	if len(b.Artifacts) == 0 {
 		return none, fmt.Errorf("build %s has no log to show, but %s", record.UUID, artifactList(record))
 	}
+	// Who holds no key for it learns that here, not in the browser.
+	first, err := b.Artifacts[0].Open(cmd.Context())
+	if err != nil {
+		return none, err
+	}
+	b.Artifacts[0].Open = func(context.Context) (*lines.Log, error) { return first, nil }
 	return b, nil
+}
+
+// mayHold asks the index of a sealed log; one that is public, nil, has none.
+func mayHold(sealed *crypto.ReaderAt, q ngram.Query) ([]grep.Span, bool, error) {
+	if sealed == nil {
+		return nil, false, nil
+	}
+	spans, ok, err := sealed.MayHold(q)
+	within := make([]grep.Span, len(spans))
+	for i, s := range spans {
+		within[i] = grep.Span(s)
+	}
+	return within, ok, err
 }
 
 // isLog reports whether an artifact is shown as text if nobody asks for it. Of one
@@ -213,6 +235,7 @@ func viewFiles(cmd *cobra.Command, names []string) (view.Build, error) {
 			}
 			a.Size = r.Size()
 			a.Open = func(context.Context) (*lines.Log, error) { return lines.New(r), nil }
+			a.MayHold = func(q ngram.Query) ([]grep.Span, bool, error) { return mayHold(r, q) }
 		} else {
 			a.Open = func(context.Context) (*lines.Log, error) { return lines.New(io.NewSectionReader(f, 0, size)), nil }
 		}

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// look FILE PATH OUT waits until the address of a view stands in a file, and
+// writes what is there below it into OUT.
+func scriptLook(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 3 {
+		ts.Fatalf("usage: look FILE PATH OUT")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	address := regexp.MustCompile(`http://127\.0\.0\.1:[0-9]+/[A-Za-z0-9_-]{43}/`)
+	for {
+		text, _ := os.ReadFile(ts.MkAbs(args[0]))
+		if found := address.Find(text); found != nil {
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, string(found)+strings.TrimPrefix(args[1], "."), nil)
+			ts.Check(err)
+			resp, err := http.DefaultClient.Do(req)
+			ts.Check(err)
+			defer resp.Body.Close()
+			body, err := io.ReadAll(resp.Body)
+			ts.Check(err)
+			if resp.StatusCode != http.StatusOK {
+				ts.Fatalf("%s: %s", resp.Status, body)
+			}
+			ts.Check(os.WriteFile(ts.MkAbs(args[2]), body, 0o644))
+			return
+		}
+		if ctx.Err() != nil {
+			ts.Fatalf("%s has no address: %s", args[0], text)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+func TestBrowserCommand(t *testing.T) {
+	for _, test := range []struct {
+		browser, system, file string
+		want                  []string
+	}{
+		{"", "linux", "/tmp/a/open.html", []string{"xdg-open", "/tmp/a/open.html"}},
+		{"", "freebsd", "/tmp/a/open.html", []string{"xdg-open", "/tmp/a/open.html"}},
+		{"", "darwin", "/tmp/a/open.html", []string{"open", "/tmp/a/open.html"}},
+		{"", "windows", `C:\a\open.html`, []string{"rundll32", "url.dll,FileProtocolHandler", `C:\a\open.html`}},
+		{" ", "linux", "/tmp/open.html", []string{"xdg-open", "/tmp/open.html"}},
+		{"firefox", "linux", "/tmp/a b/open.html", []string{"firefox", "file:///tmp/a%20b/open.html"}},
+		{"chromium --new-window %s:w3m", "linux", "/tmp/open.html", []string{"chromium", "--new-window", "file:///tmp/open.html"}},
+	} {
+		if got := browserCommand(test.browser, test.system, test.file); !slices.Equal(got, test.want) {
+			t.Errorf("%q on %s: %q, want %q", test.browser, test.system, got, test.want)
+		}
+	}
+}
+
+func TestCutFragment(t *testing.T) {
+	for arg, want := range map[string][2]string{
+		"3f0c":               {"3f0c", ""},
+		"a.log#L120":         {"a.log", "#L120"},
+		"a.log#L120-L140":    {"a.log", "#L120-L140"},
+		"https://v/t/b/u#L1": {"https://v/t/b/u", "#L1"},
+		"#L120":              {"#L120", ""},
+		"a#L":                {"a#L", ""},
+		"a#L1-":              {"a#L1-", ""},
+		"a#L1-140":           {"a#L1-140", ""},
+		"a#L1#L2":            {"a#L1", "#L2"},
+		"a#L1\n":             {"a#L1\n", ""},
+		"a#L<script>":        {"a#L<script>", ""},
+	} {
+		if name, fragment := cutFragment(arg); name != want[0] || fragment != want[1] {
+			t.Errorf("%q: %q and %q", arg, name, fragment)
+		}
+	}
+}
