@@ -14,7 +14,8 @@ var ErrRecord = errors.New("the record is not what the keyring allows")
 // CheckRecord checks what a keyring, at the commit that the record names, says
 // about it: that the job belongs to the service and the publisher may publish
 // for it, that the readers are those of the start time, that it is kept as long
-// as the service says, and that nothing is unsealed that is not declared public.
+// as the service says, and that nothing is unsealed, or told of a summary, that is
+// not declared public.
 // Whether the publisher signed it is for package signature to say.
 func (k *Keyring) CheckRecord(r *vitrine.Record) error {
 	bad := func(format string, a ...any) error {
@@ -43,6 +44,17 @@ func (k *Keyring) CheckRecord(r *vitrine.Record) error {
 	for _, a := range r.Artifacts {
 		if !a.Sealed && !service.IsPublic(a.Path) {
 			return bad("%s is not sealed, and service %s does not declare it public", a.Path, service.Name)
+		}
+		if a.Metadata["type"] != vitrine.SummaryType {
+			continue
+		}
+		switch recap, err := a.PublicRecap(); {
+		case !a.Sealed:
+			return bad("%s is a summary, and not sealed", a.Path)
+		case err != nil:
+			return bad("%s: %v", a.Path, err)
+		case recap != nil && !service.PublicRecap:
+			return bad("%s tells the counts of the recap, which service %s does not declare public", a.Path, service.Name)
 		}
 	}
 	return nil

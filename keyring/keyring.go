@@ -72,6 +72,7 @@ type Service struct {
 	Public      []vitrine.Glob // paths that may be published unsealed
 	HidesNames  bool           // names of sealed files are public only where PublicNames says so
 	PublicNames []vitrine.Glob
+	PublicRecap bool          // the counts of Ansible's recap are public, summed up over hosts
 	Retention   time.Duration // 0: for ever
 	MinReaders  int           // at least 1
 	Class       string        // Classic, PostQuantum or Private, also where the file leaves it open

@@ -15,7 +15,7 @@ import (
 // serviceFields are the fields of a service's file, in the order that people
 // write them.
 var serviceFields = []string{
-	"description", "url", "jobs", "readers", "publishers", "public", "public_names", "retention", "min_readers", "class",
+	"description", "url", "jobs", "readers", "publishers", "public", "public_names", "public_summary", "retention", "min_readers", "class",
 }
 
 // maxServiceJobs bounds the patterns of one list.
@@ -65,6 +65,13 @@ func parseService(f file, r *report) *serviceFile {
 		case "public_names":
 			_, s.PublicNames = patterns(f, r, v)
 			s.HidesNames = true
+		case "public_summary":
+			for _, i := range v.list(f, r) {
+				if i.value != "recap" {
+					r.errorf(f.path, i.line, "public_summary: %q: want recap, the only part of a summary that may be public", i.value)
+				}
+				s.PublicRecap = true
+			}
 		case "readers":
 			s.readers = v.list(f, r)
 		case "publishers":

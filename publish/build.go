@@ -59,6 +59,7 @@ func (b *Build) addFile(ctx context.Context, f File, sealing chan struct{}) erro
 	}
 	if known != nil {
 		b.include(*known)
+		b.scanAgain(ctx, f, known.PlainSize)
 		b.meter.add(func(t *Totals) { t.SealedBytes += f.Size })
 		return nil
 	}
@@ -182,6 +183,9 @@ func (b *Build) signFinal(o Outcome) error {
 		record.EndTime = record.StartTime
 	}
 	if err := b.sealContents(); err != nil {
+		return err
+	}
+	if err := b.sealSummary(); err != nil {
 		return err
 	}
 	for a := range maps.Values(b.artifacts) {

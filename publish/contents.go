@@ -24,11 +24,17 @@ func (b *Build) sealContents() error {
 	if err != nil {
 		return err
 	}
-	w, err := b.newArtifact(vitrine.ContentsPath, text)
+	return b.sealOwn(vitrine.ContentsPath, text, map[string]string{"type": vitrine.ContentsType})
+}
+
+// sealOwn adds a file that is not the runner's, and is sealed whatever the keyring
+// declares public. b.mu is held.
+func (b *Build) sealOwn(path string, text []byte, metadata map[string]string) error {
+	w, err := b.beginArtifact(path, text, true, true)
 	if err != nil {
 		return err
 	}
-	w.record.Metadata = map[string]string{"type": vitrine.ContentsType}
+	w.record.Metadata = metadata
 	if _, err := w.Write(text); err != nil {
 		w.discard()
 		return err

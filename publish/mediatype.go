@@ -64,3 +64,6 @@ func isText(mediaType string) bool {
 	}
 	return strings.HasPrefix(mediaType, "text/")
 }
+
+// isLog reports whether what has the media type may be a log.
+func isLog(mediaType string) bool { return mediaType == "text/plain" }

@@ -22,6 +22,7 @@ import (
 	"io/fs"
 	"maps"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -35,6 +36,7 @@ import (
 	"vitrine/keyring"
 	"vitrine/signature"
 	"vitrine/storage"
+	"vitrine/summary"
 )
 
 // A Job is what the CI, or flags, say of a build.
@@ -66,6 +68,11 @@ type Options struct {
 	// NoSearchIndex leaves out the index that is sealed with each text for those
 	// who search it.
 	NoSearchIndex bool
+	// Summarize seals a summary of the texts with them: what failed, and where.
+	Summarize bool
+	// Failures are patterns of lines that the summary counts as failures, beside
+	// those that package outline knows.
+	Failures []*regexp.Regexp
 }
 
 // A Build is a build that is being published. Its methods may be called from
@@ -75,6 +82,8 @@ type Build struct {
 	recipients []age.Recipient
 	signer     ssh.Signer
 	searchable bool // texts are sealed with a search index
+	summarize  bool
+	patterns   []*regexp.Regexp // of failures
 	started    *signedRecord
 	final      *signedRecord // of an earlier publish that could not send it; mostly nil
 	folder     *folder
@@ -85,7 +94,10 @@ type Build struct {
 	spooled   map[string]artifact // by source, what an earlier publish left
 	artifacts map[string]artifact // by source, those of this build
 	names     names
-	open      int // writers that are not closed
+	summary   summary.Summary
+	scanned   int  // logs that the summary is of
+	named     bool // the summary's name is in names
+	open      int  // writers that are not closed
 }
 
 // Start checks everything about keys, signs the record of a started build and
@@ -120,7 +132,7 @@ func Start(ctx context.Context, o Options) (_ *Build, err error) {
 	}
 	b := &Build{
 		service: service, recipients: recipients, signer: o.Signer, searchable: !o.NoSearchIndex, meter: &meter{report: o.Progress},
-		artifacts: make(map[string]artifact),
+		summarize: o.Summarize, patterns: o.Failures, artifacts: make(map[string]artifact),
 	}
 	if b.started, err = sign(record, o.Signer); err != nil {
 		return nil, err
@@ -244,6 +256,8 @@ func (b *Build) goOn() error {
 	}
 	b.started = earlier
 	b.spooled, err = b.folder.artifacts()
+	// What was made when the build was to be signed is made anew.
+	maps.DeleteFunc(b.spooled, func(_ string, a artifact) bool { return a.IsSummary() })
 	return err
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"vitrine"
 	"vitrine/crypto"
+	"vitrine/summary"
 )
 
 const (
@@ -40,6 +41,16 @@ type artifactWriter struct {
 	buffer *bufio.Writer
 	hash   hash.Hash
 	record artifact
+	scan   *summary.Scanner // of a text that a summary is made of; else nil
+}
+
+// Write takes plaintext.
+func (w *artifactWriter) Write(p []byte) (int, error) {
+	n, err := w.sealer.Write(p)
+	if w.scan != nil {
+		w.scan.Write(p[:n])
+	}
+	return n, err
 }
 
 // fileWriter writes what is stored, and counts it when it can be read.
@@ -62,6 +73,14 @@ type artifact struct {
 // newArtifact begins the artifact at a path, whose content starts with head: a
 // public one is kept as it is, any other is sealed.
 func (b *Build) newArtifact(path string, head []byte) (*artifactWriter, error) {
+	w, err := b.beginArtifact(path, head, !b.service.IsPublic(path), b.service.ShowsName(path))
+	if err == nil && b.summarize && isLog(mediaType(path, head)) {
+		w.scan = summary.NewScanner(path, b.patterns)
+	}
+	return w, err
+}
+
+func (b *Build) beginArtifact(path string, head []byte, sealed, named bool) (*artifactWriter, error) {
 	temp, err := b.folder.create()
 	if err != nil {
 		return nil, err
@@ -72,8 +91,7 @@ func (b *Build) newArtifact(path string, head []byte) (*artifactWriter, error) {
 	w.buffer = bufio.NewWriterSize(fileWriter{w}, 64<<10)
 	// A raw NAME.zst would be stored as NAME.zst.age, which says zstd inside age.
 	raw := !crypto.Compressible(head) && !strings.HasSuffix(path, strings.TrimSuffix(vitrine.SealedSuffix, vitrine.SealedRawSuffix))
-	w.record.Sealed = !b.service.IsPublic(path)
-	if w.record.Sealed && path != vitrine.ContentsPath && !b.service.ShowsName(path) {
+	if w.record.Sealed = sealed; sealed && !named {
 		w.record.Name = vitrine.HiddenPrefix + randomID()[:16]
 		w.record.Path, w.record.MediaType = w.record.Name, "application/octet-stream"
 	}
@@ -128,6 +146,9 @@ func (w *artifactWriter) keep() error {
 		return err
 	}
 	w.build.include(w.record)
+	if w.scan != nil {
+		w.build.tell(w.scan)
+	}
 	return nil
 }
 
@@ -152,7 +173,11 @@ func (b *Build) sealFile(ctx context.Context, f File) (*artifactWriter, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := io.Copy(w.sealer, in); err != nil {
+	plain := io.Reader(in)
+	if w.scan != nil {
+		plain = io.TeeReader(in, w.scan)
+	}
+	if _, err := io.Copy(w.sealer, plain); err != nil {
 		w.discard()
 		return nil, err
 	}
@@ -212,7 +237,7 @@ func (c *created) Write(p []byte) (int, error) {
 	if c.closed {
 		return 0, os.ErrClosed
 	}
-	n, err := c.artifact.sealer.Write(p)
+	n, err := c.artifact.Write(p)
 	c.artifact.build.meter.add(func(t *Totals) {
 		t.PlainBytes += int64(n)
 		t.SealedBytes += int64(n)

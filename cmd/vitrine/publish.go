@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 
@@ -57,6 +58,8 @@ func jobFlags(cmd *cobra.Command) {
 	f.StringArray("exclude", nil, "`pattern` of files to leave out; repeatable")
 	f.StringArray("allow", nil, "`pattern` of files to publish although their name is that of a secret; repeatable")
 	f.Bool("no-search-index", false, "seal no search index with texts: vitrine grep will have to read all of them")
+	f.Bool("no-summary", false, "seal no summary of the logs: what failed, and where")
+	f.StringArray("summary-pattern", nil, "`regexp` of lines that the summary counts as failures, beside those it knows; repeatable")
 	f.String("job", "", "`name` of the job")
 	for _, t := range jobTexts(new(publish.Job)) {
 		f.String(t.flag, "", t.help)
@@ -170,6 +173,20 @@ func publishFiles(cmd *cobra.Command, args []string) error {
 	return printPublished(cmd, b.Record(), p.address)
 }
 
+// patternsOf are the patterns of --summary-pattern.
+func patternsOf(cmd *cobra.Command) ([]*regexp.Regexp, error) {
+	texts, _ := cmd.Flags().GetStringArray("summary-pattern")
+	var list []*regexp.Regexp
+	for _, text := range texts {
+		re, err := regexp.Compile(text)
+		if err != nil {
+			return nil, usagef("--summary-pattern %q: %v", text, err)
+		}
+		list = append(list, re)
+	}
+	return list, nil
+}
+
 func resultOf(cmd *cobra.Command) (vitrine.Result, error) {
 	text, _ := cmd.Flags().GetString("result")
 	result := vitrine.Result(strings.ToUpper(text))
@@ -215,6 +232,12 @@ func newPublishing(cmd *cobra.Command) (p *publishing, err error) {
 		return nil, err
 	}
 	p.options.Spool, _ = cmd.Flags().GetString("spool")
+	if p.options.Failures, err = patternsOf(cmd); err != nil {
+		p.close()
+		return nil, err
+	}
+	off, _ := cmd.Flags().GetBool("no-summary")
+	p.options.Summarize = !off
 	p.options.NoSearchIndex, _ = cmd.Flags().GetBool("no-search-index")
 	if p.options.Writer, p.address, err = openStore(cmd, p.options.Job.Tenant, p.options.Signer); err != nil {
 		p.close()
