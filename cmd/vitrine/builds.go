@@ -16,6 +16,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"vitrine"
+	"vitrine/client"
+	"vitrine/summary"
 )
 
 // listFilters are the flags of builds that may be repeated, and the API's names
@@ -171,12 +173,15 @@ func durationWord(b vitrine.Build) string {
 
 func showCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:     "show BUILD",
-		Short:   "Show what is known of a build",
-		Long:    `show prints a build's facts, its artifacts, and who can read them, as the server tells it. verify checks it.`,
-		Example: `  vitrine show 3f0c9a51`,
-		Args:    cobra.ExactArgs(1),
-		RunE:    show,
+		Use:   "show BUILD",
+		Short: "Show what is known of a build",
+		Long: `show prints a build's facts, its artifacts, and who can read them, as the server
+tells it. verify checks it. With an identity that opens the summary sealed with the
+logs, it prints what failed, too. Without -i it asks for no passphrase.`,
+		Example: `  vitrine show 3f0c9a51
+  vitrine show 3f0c9a51 -i key.txt`,
+		Args: cobra.ExactArgs(1),
+		RunE: show,
 	}
 }
 
@@ -191,9 +196,21 @@ func show(cmd *cobra.Command, args []string) error {
 	} else if err != nil {
 		return err
 	}
+	told, err := summaryFor(cmd, c, &detail.Record)
 	if asJSON, _ := cmd.Flags().GetBool("json"); asJSON {
-		return json.NewEncoder(os.Stdout).Encode(detail)
+		return errors.Join(json.NewEncoder(os.Stdout).Encode(struct {
+			vitrine.BuildDetail
+			Summary *summary.Summary `json:"summary,omitempty"`
+		}{detail, told}), err)
 	}
+	if printErr := showBuild(c, detail); printErr != nil || told == nil {
+		return errors.Join(printErr, err)
+	}
+	return printText(func(w io.Writer) { showSummary(w, uuid, told) })
+}
+
+// showBuild prints what the server tells of a build.
+func showBuild(c *client.Client, detail vitrine.BuildDetail) error {
 	b := detail.Build
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fact := func(name, value string) {
@@ -232,7 +249,10 @@ func show(cmd *cobra.Command, args []string) error {
 	fact("stored in", b.Storage)
 	fact("build before", detail.Previous)
 	fact("build after", detail.Next)
-	fact("page", c.BuildURL(uuid))
+	if r := b.Recap(); r != nil {
+		fact("recap", recapWords(*r))
+	}
+	fact("page", c.BuildURL(b.UUID))
 	if err := w.Flush(); err != nil {
 		return err
 	}
@@ -264,6 +284,9 @@ func showLists(out io.Writer, b vitrine.BuildDetail) error {
 		if a.Lines > 0 {
 			lines = count(int(a.Lines), "line")
 		}
+		if a.IsSummary() {
+			lines = "summary of the logs"
+		}
 		size := sizeWords(a.PlainSize)
 		if b.State == vitrine.Interrupted {
 			size = sizeWords(a.Size) + " stored, incomplete"
@@ -280,7 +303,7 @@ func showLists(out io.Writer, b vitrine.BuildDetail) error {
 		fmt.Fprintln(w, "\nreaders")
 	}
 	for _, r := range b.Readers {
-		fmt.Fprintf(w, "  %s\t%s\t%s\n", r.Name, why(b.People, r.Name), strings.Join(r.Fingerprints, " "))
+		fmt.Fprintf(w, "  %s\t%s\t%s\n", r.Name, throughWords(b.People, r.Name), strings.Join(r.Fingerprints, " "))
 	}
 	for _, r := range b.SkippedReaders {
 		fmt.Fprintf(w, "  %s\tcan't read it: %s\n", r.Name, r.Reason)
@@ -288,8 +311,8 @@ func showLists(out io.Writer, b vitrine.BuildDetail) error {
 	return w.Flush()
 }
 
-// why says through what a person is a reader.
-func why(people []vitrine.Person, name string) string {
+// throughWords says through what a person is a reader.
+func throughWords(people []vitrine.Person, name string) string {
 	for _, p := range people {
 		if p.Name == name && len(p.Groups) > 0 {
 			return "in " + strings.Join(p.Groups, ", ")

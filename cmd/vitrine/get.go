@@ -194,10 +194,17 @@ func revealNames(record *vitrine.Record, read func(vitrine.Artifact, io.Writer) 
 	return nil
 }
 
-// choose finds artifacts by their names or stored paths; all if none is named.
+// jobFiles are the artifacts that the job left: all but the summary, which whoever
+// wants it names.
+func jobFiles(record *vitrine.Record) []vitrine.Artifact {
+	return slices.DeleteFunc(slices.Clone(record.Artifacts), vitrine.Artifact.IsSummary)
+}
+
+// choose finds artifacts by their names or stored paths; all files of the job if
+// none is named.
 func choose(record *vitrine.Record, names []string) ([]vitrine.Artifact, error) {
 	if len(names) == 0 {
-		return record.Artifacts, nil
+		return jobFiles(record), nil
 	}
 	var chosen []vitrine.Artifact
 next:

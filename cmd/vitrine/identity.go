@@ -61,6 +61,28 @@ func identities(cmd *cobra.Command) ([]age.Identity, error) {
 	return ids, nil
 }
 
+// identitiesAtHand loads those that can be had without a question: all that -i or
+// VITRINE_IDENTITY name, or else those of the usual places that have no passphrase.
+// There may be none.
+func identitiesAtHand(cmd *cobra.Command) ([]age.Identity, error) {
+	if named, _ := cmd.Flags().GetStringArray("identity"); len(named) > 0 || os.Getenv("VITRINE_IDENTITY") != "" {
+		return identities(cmd)
+	}
+	var ids []age.Identity
+	for _, name := range usualIdentities() {
+		f, err := os.Open(name)
+		if err != nil {
+			continue
+		}
+		more, err := crypto.ParseIdentities(f, name, crypto.UI{Passphrase: func(string) ([]byte, error) { return nil, errNoIdentity }, Plugin: pluginUI})
+		f.Close()
+		if err == nil {
+			ids = append(ids, more...)
+		}
+	}
+	return ids, nil
+}
+
 func usualIdentities() []string {
 	var files []string
 	if dir, err := os.UserConfigDir(); err == nil {

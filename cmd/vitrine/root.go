@@ -130,7 +130,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 3 no identity matches,
 		}
 	}
 	add("publish", publishCommand(), runCommand())
-	add("read", buildsCommand(), showCommand(), getCommand(), catCommand(), tailCommand(), lessCommand(), viewCommand(), grepCommand(), verifyCommand())
+	add("read", buildsCommand(), showCommand(), whyCommand(), getCommand(), catCommand(), tailCommand(), lessCommand(), viewCommand(), grepCommand(), verifyCommand())
 	add("run", demoCommand(), serveCommand(), reindexCommand(), gcCommand(), keepCommand(), storageCommand(), importCommand())
 	add("keys", keyringCommand(), sealCommand(), openCommand())
 	return root

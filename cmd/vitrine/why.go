@@ -1,0 +1,425 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"filippo.io/age"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"vitrine"
+	"vitrine/client"
+	"vitrine/outline"
+	"vitrine/summary"
+	"vitrine/terminal"
+)
+
+const (
+	whyTail     = 30      // last lines of a log of which nothing is known
+	whyScanned  = 4 << 20 // bytes of the end of a log that has no summary
+	maxShown    = 2 << 10 // bytes of a line that are printed: the message tells the rest
+	maxContext  = 1000    // lines around a failure
+	sealedBy    = "sealed by an earlier vitrine, or with --no-summary"
+	noFailures  = "nothing in the logs says that it failed: these are their last lines"
+	lookingAtIt = "the build has no summary (" + sealedBy + "): looking at the last part of its logs"
+)
+
+func whyCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "why BUILD",
+		Short: "Show what failed in a build, with the lines around it",
+		Long: `why prints what failed in a build: task, host and message, and the lines of the log
+around it, of which only that part is fetched. The last failure, which mostly is
+the one, is printed last. Where none is known it prints errors, and where there are
+none either, the last lines of each log.
+
+What failed stands in a summary that publish seals with the logs. Of a build
+without one, the last 4 MiB of each log are looked at.`,
+		Example: `  vitrine why 3f0c9a51
+  vitrine why 3f0c9a51 -C 40 -n 1`,
+		Args: cobra.ExactArgs(1),
+		RunE: why,
+	}
+	cmd.Flags().IntP("context", "C", -1, "`lines` before and after each; default: 5 before, 10 after")
+	cmd.Flags().IntP("number", "n", 3, "how many failures, at the most: the last ones")
+	keyringFlag(cmd)
+	return cmd
+}
+
+// A reason is a note with the lines of the log around it.
+type reason struct {
+	Path string `json:"path"`
+	summary.Note
+	From  int64    `json:"from"` // the number of the first line
+	Lines []string `json:"lines"`
+}
+
+func why(cmd *cobra.Command, args []string) error {
+	before, after := int64(5), int64(10)
+	if n, _ := cmd.Flags().GetInt("context"); cmd.Flags().Changed("context") {
+		if n < 0 || n > maxContext {
+			return usagef("-C %d: want a number of lines up to %d", n, maxContext)
+		}
+		before, after = int64(n), int64(n)
+	}
+	most, _ := cmd.Flags().GetInt("number")
+	if most < 1 {
+		return usagef("-n %d: want a number of failures", most)
+	}
+	ctx := cmd.Context()
+	c, record, _, err := openBuild(cmd, args[0])
+	if err != nil {
+		return err
+	}
+	ids, err := reveal(cmd, c, record, nil)
+	if err != nil {
+		return err
+	}
+	if ids == nil {
+		if ids, err = identitiesFor(cmd, record.Artifacts); err != nil {
+			return err
+		}
+	}
+	logs := &buildLogs{c, record, ids}
+	told, err := fetchSummary(ctx, c, record, ids)
+	if err != nil {
+		return err
+	}
+	if told == nil {
+		fmt.Fprintln(os.Stderr, "vitrine: "+lookingAtIt)
+		if told, err = logs.look(ctx); err != nil {
+			return err
+		}
+	}
+	found := failuresOf(told)
+	if n := len(found) - most; n > 0 {
+		fmt.Fprintf(os.Stderr, "vitrine: %d before these are left out: -n %d prints them too\n", n, len(found))
+		found = found[n:]
+	}
+	for i := range found {
+		r := &found[i]
+		r.From = max(r.Line-before, 1)
+		if r.Lines, err = logs.lines(ctx, r.Path, r.From, r.Line+after-r.From+1); err != nil {
+			return err
+		}
+	}
+	if len(found) == 0 {
+		fmt.Fprintln(os.Stderr, "vitrine: "+noFailures)
+		if found, err = logs.tails(ctx); err != nil {
+			return err
+		}
+	}
+	if len(found) == 0 {
+		return fmt.Errorf("build %s has no log to look at, but %s", record.UUID, artifactList(record))
+	}
+	if asJSON, _ := cmd.Flags().GetBool("json"); asJSON {
+		return json.NewEncoder(os.Stdout).Encode(found)
+	}
+	return printText(func(w io.Writer) { printReasons(w, found) })
+}
+
+// printText prints text of strangers on standard output.
+func printText(print func(io.Writer)) error {
+	out := bufio.NewWriter(os.Stdout)
+	if !term.IsTerminal(int(os.Stdout.Fd())) {
+		print(out)
+		return out.Flush()
+	}
+	w := terminal.NewWriter(out)
+	print(w)
+	return errors.Join(w.Flush(), out.Flush())
+}
+
+// failuresOf are the failures that a summary tells of, by log and line; errors, if
+// there is none.
+func failuresOf(s *summary.Summary) (list []reason) {
+	for _, notes := range []func(summary.Log) []summary.Note{
+		func(l summary.Log) []summary.Note { return l.Failures },
+		func(l summary.Log) []summary.Note { return l.Errors },
+	} {
+		for _, l := range s.Logs {
+			for _, n := range notes(l) {
+				list = append(list, reason{Path: l.Path, Note: n})
+			}
+		}
+		if len(list) > 0 {
+			break
+		}
+	}
+	return list
+}
+
+func printReasons(w io.Writer, found []reason) {
+	for i, r := range found {
+		if i > 0 {
+			fmt.Fprintln(w)
+		}
+		fmt.Fprintln(w, noteHeading(r.Path, r.Note))
+		if r.Line > 0 {
+			printMessage(w, "  ", r.Note.Message)
+			fmt.Fprintln(w)
+		}
+		for i, line := range r.Lines {
+			mark := ' '
+			if r.From+int64(i) == r.Line {
+				mark = '>'
+			}
+			fmt.Fprintf(w, "%c %7d  %s\n", mark, r.From+int64(i), line)
+		}
+	}
+}
+
+// noteHeading says where a note stands, and what it belongs to.
+func noteHeading(path string, n summary.Note) string {
+	s := path
+	if n.Line > 0 {
+		s = fmt.Sprintf("%s:%d", path, n.Line)
+	}
+	if n.Task != "" {
+		s += "  " + n.Task
+	}
+	if n.Host != "" {
+		s += "  on " + n.Host
+	}
+	return s
+}
+
+func printMessage(w io.Writer, indent, message string) {
+	for line := range strings.Lines(message) {
+		fmt.Fprintf(w, "%s%s\n", indent, strings.TrimSuffix(line, "\n"))
+	}
+}
+
+// buildLogs are the logs of a build, read by parts.
+type buildLogs struct {
+	client *client.Client
+	record *vitrine.Record
+	ids    []age.Identity
+}
+
+func (b *buildLogs) open(ctx context.Context, a vitrine.Artifact) (*remoteLog, error) {
+	return openLog(ctx, b.client, b.record, a, b.ids, nil)
+}
+
+// lines reads count lines of a log from line from on.
+func (b *buildLogs) lines(ctx context.Context, path string, from, count int64) ([]string, error) {
+	i := slices.IndexFunc(b.record.Artifacts, func(a vitrine.Artifact) bool { return a.Name == path })
+	if i < 0 {
+		return nil, nil // the summary is its publisher's word
+	}
+	log, err := b.open(ctx, b.record.Artifacts[i])
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	off, err := log.Offset(ctx, from)
+	if err != nil {
+		return nil, fmt.Errorf("%s: line %d: %w", path, from, err)
+	}
+	return readLines(log, path, off, count)
+}
+
+// readLines reads count lines from an offset on, each cut to what is printed of it.
+func readLines(log *remoteLog, path string, off, count int64) (list []string, err error) {
+	r := log.NewReader(off, log.Size()-off)
+	defer r.Close()
+	in := bufio.NewReaderSize(r, 64<<10)
+	for int64(len(list)) < count {
+		line, more, err := in.ReadLine()
+		if errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		text := string(line[:min(len(line), maxShown)])
+		cut := more || len(line) > maxShown
+		for more {
+			if _, more, err = in.ReadLine(); err != nil {
+				return nil, fmt.Errorf("%s: %w", path, err)
+			}
+		}
+		if cut {
+			text = strings.ToValidUTF8(text, "") + " …"
+		}
+		list = append(list, text)
+	}
+	return list, nil
+}
+
+// tails are the last lines of each log.
+func (b *buildLogs) tails(ctx context.Context) (list []reason, err error) {
+	for _, a := range b.record.Artifacts {
+		if !isLog(a) {
+			continue
+		}
+		r, err := b.tail(ctx, a)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, r)
+	}
+	return list, nil
+}
+
+func (b *buildLogs) tail(ctx context.Context, a vitrine.Artifact) (r reason, err error) {
+	log, err := b.open(ctx, a)
+	if err != nil {
+		return r, err
+	}
+	defer log.Close()
+	off, err := log.Last(ctx, whyTail)
+	if err != nil {
+		return r, fmt.Errorf("%s: %w", a.Name, err)
+	}
+	r.Path = a.Name
+	if r.From, err = log.Number(ctx, off); err != nil {
+		return r, fmt.Errorf("%s: %w", a.Name, err)
+	}
+	r.Lines, err = readLines(log, a.Name, off, whyTail)
+	return r, err
+}
+
+// look makes a summary of the ends of the logs, for want of one.
+func (b *buildLogs) look(ctx context.Context) (*summary.Summary, error) {
+	s := new(summary.Summary)
+	for _, a := range b.record.Artifacts {
+		if !isLog(a) {
+			continue
+		}
+		l, err := b.lookAt(ctx, a)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", a.Name, err)
+		}
+		s.Add(l)
+	}
+	return s, nil
+}
+
+func (b *buildLogs) lookAt(ctx context.Context, a vitrine.Artifact) (l summary.Log, err error) {
+	log, err := b.open(ctx, a)
+	if err != nil {
+		return l, err
+	}
+	defer log.Close()
+	off, skipped := max(log.Size()-whyScanned, 0), int64(0)
+	if off > 0 {
+		if skipped, err = log.Number(ctx, off); err != nil { // the line that is cut
+			return l, err
+		}
+	}
+	r := log.NewReader(off, log.Size()-off)
+	defer r.Close()
+	in := bufio.NewReaderSize(r, 64<<10)
+	if off > 0 {
+		for err = bufio.ErrBufferFull; errors.Is(err, bufio.ErrBufferFull); {
+			_, err = in.ReadSlice('\n')
+		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			return l, err
+		}
+	}
+	scan := summary.NewScanner(a.Name, nil)
+	if _, err := io.Copy(scan, in); err != nil {
+		return l, err
+	}
+	l = scan.Log()
+	l.Lines += skipped
+	for _, list := range [][]summary.Note{l.Failures, l.Errors, l.Warnings} {
+		for i := range list {
+			list[i].Line += skipped
+		}
+	}
+	return l, nil
+}
+
+// summaryFor opens the summary of a build for somebody who wants to see it if that
+// is no trouble: that there is none, or that none of the identities that were found
+// opens it, is no error.
+func summaryFor(cmd *cobra.Command, c *client.Client, record *vitrine.Record) (*summary.Summary, error) {
+	if _, ok := record.Summary(); !ok {
+		return nil, nil
+	}
+	ids, err := identitiesAtHand(cmd)
+	if err != nil || len(ids) == 0 {
+		return nil, err
+	}
+	told, err := fetchSummary(cmd.Context(), c, record, ids)
+	if named, _ := cmd.Flags().GetStringArray("identity"); err != nil && len(named) == 0 && !isUnverified(err) {
+		return nil, nil
+	}
+	return told, err
+}
+
+// showSummary prints what a summary tells, in short.
+func showSummary(w io.Writer, uuid string, s *summary.Summary) {
+	print := func(heading string, pick func(summary.Log) []summary.Note) {
+		for _, l := range s.Logs {
+			for _, n := range pick(l) {
+				if heading != "" {
+					fmt.Fprintf(w, "\n%s\n", heading)
+					heading = ""
+				}
+				fmt.Fprintln(w, "  "+noteHeading(l.Path, n))
+				printMessage(w, "    ", n.Message)
+			}
+		}
+	}
+	print("ignored or rescued", func(l summary.Log) []summary.Note {
+		return slices.DeleteFunc(slices.Clone(l.Warnings), func(n summary.Note) bool { return n.Kind != outline.Failed })
+	})
+	print("failed", func(l summary.Log) []summary.Note { return l.Failures })
+	var errs, warnings, omitted int
+	for _, l := range s.Logs {
+		errs += len(l.Errors)
+		warnings += len(l.Warnings)
+		omitted += l.Omitted
+	}
+	for _, l := range s.Logs {
+		if len(l.Recap) > 0 {
+			fmt.Fprintf(w, "\nrecap of %s\n", l.Path)
+		}
+		for _, h := range l.Recap {
+			fmt.Fprintf(w, "  %s: %s\n", h.Name, recapWords(vitrine.Recap{
+				OK: int64(h.OK), Changed: int64(h.Changed), Unreachable: int64(h.Unreachable), Failed: int64(h.Failed), Skipped: int64(h.Skipped),
+			}))
+		}
+	}
+	var more bytes.Buffer
+	for _, n := range []struct {
+		count int
+		what  string
+	}{{errs, "error"}, {warnings, "warning"}, {omitted, "more note"}} {
+		if n.count > 0 {
+			if more.Len() > 0 {
+				more.WriteString(", ")
+			}
+			more.WriteString(count(n.count, n.what))
+		}
+	}
+	if more.Len() > 0 {
+		fmt.Fprintf(w, "\n%s in all; vitrine why %s shows the lines\n", more.Bytes(), uuid[:8])
+	}
+}
+
+// recapWords is a recap in words, without what did not happen.
+func recapWords(r vitrine.Recap) string {
+	words := []string{fmt.Sprintf("%d ok", r.OK)}
+	for _, n := range []struct {
+		count int64
+		what  string
+	}{{r.Changed, "changed"}, {r.Skipped, "skipped"}, {r.Unreachable, "unreachable"}, {r.Failed, "failed"}} {
+		if n.count > 0 {
+			words = append(words, fmt.Sprintf("%d %s", n.count, n.what))
+		}
+	}
+	return strings.Join(words, ", ")
+}
