@@ -114,6 +114,9 @@ type BuildDetail struct {
 	// the groups that made them readers and the kinds of their keys; none, if the
 	// server does not have that keyring.
 	People []Person `json:"people"`
+	// Recap is what Ansible counted in the build, where the service's file in the
+	// keyring makes that public.
+	Recap *Recap `json:"recap,omitempty"`
 	// Previous and Next are the uuids of the builds of the job before and after
 	// this one; empty where there is none.
 	Previous string `json:"previous,omitempty"`

@@ -31,6 +31,20 @@ func (r *Recap) fields() []struct {
 	}{{"ok", &r.OK}, {"changed", &r.Changed}, {"unreachable", &r.Unreachable}, {"failed", &r.Failed}, {"skipped", &r.Skipped}}
 }
 
+// String is the recap in words, without what did not happen.
+func (r Recap) String() string {
+	words := fmt.Sprintf("%d ok", r.OK)
+	for _, n := range []struct {
+		count int64
+		what  string
+	}{{r.Changed, "changed"}, {r.Skipped, "skipped"}, {r.Unreachable, "unreachable"}, {r.Failed, "failed"}} {
+		if n.count > 0 {
+			words += fmt.Sprintf(", %d %s", n.count, n.what)
+		}
+	}
+	return words
+}
+
 // SummaryMetadata is the metadata of a summary. A recap in it is public.
 func SummaryMetadata(recap *Recap) map[string]string {
 	m := map[string]string{"type": SummaryType}

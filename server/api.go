@@ -36,7 +36,7 @@ func (s *Server) apiBuild(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	d := vitrine.BuildDetail{Build: withLists(s.located(ctx, b))[0], People: []vitrine.Person{}}
+	d := vitrine.BuildDetail{Build: withLists(s.located(ctx, b))[0], People: []vitrine.Person{}, Recap: b.Recap()}
 	at := slices.IndexFunc(around, func(n vitrine.Build) bool { return n.UUID == b.UUID })
 	if at > 0 {
 		d.Next = around[at-1].UUID

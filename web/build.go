@@ -78,6 +78,9 @@ func (p BuildPage) Framing() bool {
 // Gallery reports whether the build has images that a gallery would show.
 func (p BuildPage) Gallery() bool { return len(Images(p.Build)) > 0 }
 
+// Recap is what Ansible counted in the build, if that is public; else nil.
+func (p BuildPage) Recap() *vitrine.Recap { return p.Build.Recap() }
+
 // maxLinks bounds the links of an imported build that its page lists.
 const maxLinks = 150
 
@@ -134,7 +137,8 @@ func operand(p string) string {
 
 // An opening is the commands for one sealed artifact. Words of a record that
 // get into a command are names and paths, whose letters no shell minds.
-type opening struct{ Get, Cat, Stock string }
+// Why and View are empty where there is nothing for them.
+type opening struct{ Why, View, Get, Cat, Stock string }
 
 // Opening is how to open the build's first sealed artifact, or nil.
 func (p BuildPage) Opening() *opening {
@@ -146,7 +150,7 @@ func (p BuildPage) Opening() *opening {
 		partial = "--partial "
 	}
 	for _, a := range p.Build.Artifacts {
-		if !a.Sealed {
+		if !a.Sealed || a.IsSummary() {
 			continue
 		}
 		o := &opening{
@@ -156,6 +160,12 @@ func (p BuildPage) Opening() *opening {
 		}
 		if strings.HasSuffix(a.Path, vitrine.SealedSuffix) {
 			o.Stock += " | zstd -d"
+		}
+		if p.Build.State == vitrine.Finished {
+			o.View = "vitrine view " + short(p.Build.UUID)
+			if outcomeOf(p.Build).Kind == "bad" {
+				o.Why = "vitrine why " + short(p.Build.UUID)
+			}
 		}
 		return o
 	}

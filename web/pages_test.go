@@ -3,6 +3,7 @@ package web
 import (
 	"maps"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -66,6 +67,10 @@ func testPages() map[string]Page {
 	failed := testBuild(2, vitrine.Failure, 2*time.Hour, 48*time.Second)
 	failed.ErrorDetail = "host review03 unreachable"
 	failed.Voting, failed.Nodeset = false, "focal"
+	failed.Artifacts = append(slices.Clone(b.Artifacts[:1]), vitrine.Artifact{
+		Name: "vitrine-summary.json", Path: "vitrine-summary.json.zst.age", Size: 4406, SHA256: strings.Repeat("a", 64), Sealed: true,
+		MediaType: "application/json", PlainSize: 812, Lines: 1, Metadata: vitrine.SummaryMetadata(&vitrine.Recap{OK: 35, Changed: 4, Failed: 1}),
+	})
 	timer := testBuild(3, "SKIPPED", 30*time.Hour, 0)
 	timer.Ref.Change, timer.Ref.Patchset, timer.Ref.NewRev, timer.Ref.RefURL = 0, "", "", ""
 	timer.Pipeline = "periodic"

@@ -250,7 +250,7 @@ func showBuild(c *client.Client, detail vitrine.BuildDetail) error {
 	fact("build before", detail.Previous)
 	fact("build after", detail.Next)
 	if r := b.Recap(); r != nil {
-		fact("recap", recapWords(*r))
+		fact("recap", r.String())
 	}
 	fact("page", c.BuildURL(b.UUID))
 	if err := w.Flush(); err != nil {

@@ -110,7 +110,7 @@ func TestKillAtEveryStep(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	const requests = 4 // begin, two artifacts, commit
+	const requests = 5 // begin, two artifacts, their summary, commit
 	for at := 1; at <= requests; at++ {
 		for _, after := range []bool{false, true} {
 			t.Run(fmt.Sprintf("request %d, after %v", at, after), func(t *testing.T) {
@@ -143,7 +143,7 @@ func TestKillAtEveryStep(t *testing.T) {
 				if n := s.requests(); n <= requests {
 					t.Fatalf("%d requests, want more than %d: was it killed at all?", n, requests)
 				}
-				if out, err := vitrine("verify", uuid); err != nil || strings.Count(out, "ok    ") != 5 {
+				if out, err := vitrine("verify", uuid); err != nil || strings.Count(out, "ok    ") != 6 {
 					t.Fatalf("verify: %v\n%s", err, out)
 				}
 				if out, err := vitrine("builds", "--json"); err != nil || strings.Count(out, `"uuid"`) != 1 || !strings.Contains(out, `"state":"finished"`) {

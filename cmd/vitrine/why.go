@@ -388,7 +388,7 @@ func showSummary(w io.Writer, uuid string, s *summary.Summary) {
 			fmt.Fprintf(w, "\nrecap of %s\n", l.Path)
 		}
 		for _, h := range l.Recap {
-			fmt.Fprintf(w, "  %s: %s\n", h.Name, recapWords(vitrine.Recap{
+			fmt.Fprintf(w, "  %s: %s\n", h.Name, (vitrine.Recap{
 				OK: int64(h.OK), Changed: int64(h.Changed), Unreachable: int64(h.Unreachable), Failed: int64(h.Failed), Skipped: int64(h.Skipped),
 			}))
 		}
@@ -408,18 +408,4 @@ func showSummary(w io.Writer, uuid string, s *summary.Summary) {
 	if more.Len() > 0 {
 		fmt.Fprintf(w, "\n%s in all; vitrine why %s shows the lines\n", more.Bytes(), uuid[:8])
 	}
-}
-
-// recapWords is a recap in words, without what did not happen.
-func recapWords(r vitrine.Recap) string {
-	words := []string{fmt.Sprintf("%d ok", r.OK)}
-	for _, n := range []struct {
-		count int64
-		what  string
-	}{{r.Changed, "changed"}, {r.Skipped, "skipped"}, {r.Unreachable, "unreachable"}, {r.Failed, "failed"}} {
-		if n.count > 0 {
-			words = append(words, fmt.Sprintf("%d %s", n.count, n.what))
-		}
-	}
-	return strings.Join(words, ", ")
 }
