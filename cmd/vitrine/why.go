@@ -26,8 +26,8 @@ import (
 const (
 	whyTail     = 30      // last lines of a log of which nothing is known
 	whyScanned  = 4 << 20 // bytes of the end of a log that has no summary
-	maxShown    = 2 << 10 // bytes of a line that are printed: the message tells the rest
-	maxContext  = 1000    // lines around a failure
+	whyLine     = 2 << 10 // bytes of a line that are printed: the message tells the rest
+	whyContext  = 1000    // lines around a failure
 	sealedBy    = "sealed by an earlier vitrine, or with --no-summary"
 	noFailures  = "nothing in the logs says that it failed: these are their last lines"
 	lookingAtIt = "the build has no summary (" + sealedBy + "): looking at the last part of its logs"
@@ -66,8 +66,8 @@ type reason struct {
 func why(cmd *cobra.Command, args []string) error {
 	before, after := int64(5), int64(10)
 	if n, _ := cmd.Flags().GetInt("context"); cmd.Flags().Changed("context") {
-		if n < 0 || n > maxContext {
-			return usagef("-C %d: want a number of lines up to %d", n, maxContext)
+		if n < 0 || n > whyContext {
+			return usagef("-C %d: want a number of lines up to %d", n, whyContext)
 		}
 		before, after = int64(n), int64(n)
 	}
@@ -240,8 +240,8 @@ func readLines(log *remoteLog, path string, off, count int64) (list []string, er
 		} else if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
-		text := string(line[:min(len(line), maxShown)])
-		cut := more || len(line) > maxShown
+		text := string(line[:min(len(line), whyLine)])
+		cut := more || len(line) > whyLine
 		for more {
 			if _, more, err = in.ReadLine(); err != nil {
 				return nil, fmt.Errorf("%s: %w", path, err)
