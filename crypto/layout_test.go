@@ -92,7 +92,7 @@ func TestLayout(t *testing.T) {
 	for name, seal := range map[string]func(testing.TB, []byte, ...age.Recipient) []byte{
 		"Seal": seal, "SealSearchable": sealSearchable, "flushed": flushing,
 	} {
-		for _, n := range []int{0, 1, frameSize, 2*frameSize - 1, 2 * frameSize, longLog - 1, longLog, longLog + 1, longLog + frameSize/2, 6 * frameSize} {
+		for _, n := range []int{0, 1, minSearched - 1, minSearched, longLog - 1, longLog, longLog + frameSize/2} {
 			t.Run(fmt.Sprint(name, n), func(t *testing.T) {
 				plain := logText(n)
 				sealed := seal(t, plain, key.Recipient())

@@ -40,11 +40,8 @@ func appendLineTable(b []byte, t lineTable) []byte {
 // vitrines, or one of a version to come, it returns nil.
 func parseLineTable(frame []byte, entries []seekEntry) (*lineTable, error) {
 	b, ok := cutOwnFrame(frame, lineTableTag)
-	if !ok {
+	if !ok || len(frame) > maxLineTable {
 		return nil, nil
-	}
-	if len(frame) > maxLineTable {
-		return nil, fmt.Errorf("line table of %d bytes, more than %d", len(frame), maxLineTable)
 	}
 	search, b, err := cutUvarint(b)
 	if err != nil {

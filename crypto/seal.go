@@ -46,8 +46,8 @@ func Seal(dst io.Writer, recipients ...age.Recipient) (*Writer, error) {
 }
 
 // SealSearchable is Seal with a search index in the file, which tells
-// [ReaderAt.MayHold] where a text can't be. Making it takes a third more of the
-// time, up to 10 MiB of memory, and some percent of the file.
+// [ReaderAt.MayHold] where a text can't be. Making it takes about half
+// as long again, up to 12 MiB of memory, and some percent of the file.
 func SealSearchable(dst io.Writer, recipients ...age.Recipient) (*Writer, error) {
 	a, err := encrypt(dst, recipients)
 	if err != nil {

@@ -151,16 +151,22 @@ func TestSizeAndLines(t *testing.T) {
 // whether that text equals the secret beside it.
 func TestSizeIsNoOracle(t *testing.T) {
 	key := newKey(t)
-	const secret = "password=correct-horse-07\n"
-	sizes := map[int]bool{}
-	for guess := range 16 {
-		text := append(logText(200_000), secret...)
-		text = fmt.Appendf(text, "password=correct-horse-%02d\n", guess)
-		text = append(text, logText(100_000)...)
-		sizes[len(seal(t, text, key.Recipient()))] = true
-	}
-	if len(sizes) != 1 {
-		t.Errorf("16 guesses have objects of %d sizes: %v", len(sizes), sizes)
+	const secret = "password=correct-horse-battery\n"
+	guesses := []string{"hammer", "pallet", "saddle", "bridle", "staple", "battle", "better", "battery"}
+	for _, c := range []struct {
+		seal func(io.Writer, ...age.Recipient) (*Writer, error)
+		size int // of what is before the secret
+	}{{Seal, 200_000}, {SealSearchable, minSearched}} {
+		sizes := map[int]bool{}
+		for _, guess := range guesses {
+			text := append(logText(c.size), secret...)
+			text = fmt.Appendf(text, "password=correct-horse-%s\n", guess)
+			text = append(text, logText(100_000)...)
+			sizes[len(sealWith(t, c.seal, text, key.Recipient()))] = true
+		}
+		if len(sizes) != 1 {
+			t.Errorf("%d bytes, and %d guesses have objects of %d sizes: %v", c.size, len(guesses), len(sizes), sizes)
+		}
 	}
 }
 
