@@ -4,12 +4,12 @@ import (
 	"bufio"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"os/signal"
-	"runtime"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -84,11 +84,11 @@ type pager struct {
 // startPager starts $PAGER, or less. When it ends, cancel is called.
 func startPager(cancel context.CancelFunc) (*pager, error) {
 	p := &pager{command: cmp.Or(strings.TrimSpace(os.Getenv("PAGER")), "less -R"), done: make(chan struct{})}
-	cmd := exec.Command("sh", "-c", p.command) // as others read PAGER
-	if runtime.GOOS == "windows" {
-		words := strings.Fields(p.command)
-		cmd = exec.Command(words[0], words[1:]...)
+	words := strings.Fields(p.command)
+	if strings.ContainsAny(p.command, "|&;<>()$`\\\"'*?[]#~={}\n") {
+		words = []string{"sh", "-c", p.command}
 	}
+	cmd := exec.Command(words[0], words[1:]...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	if _, ok := os.LookupEnv("LESS"); !ok {
 		cmd.Env = append(os.Environ(), "LESS=FR") // colours, and no wait for what fits on a screen
@@ -134,10 +134,11 @@ func (p *pager) end(err error) error {
 	}
 	p.pipe.Close()
 	<-p.done
-	if p.err != nil {
-		return cmp.Or(err, fmt.Errorf("pager %q: %w", p.command, p.err))
+	var exit *exec.ExitError
+	if p.err == nil || errors.As(p.err, &exit) && exit.ExitCode() < 0 { // by a signal: so it was told to
+		return err
 	}
-	return err
+	return cmp.Or(err, fmt.Errorf("pager %q: %w", p.command, p.err))
 }
 
 // numbered returns a writer that puts the number of each line before it, as cat -n
