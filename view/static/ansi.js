@@ -6,10 +6,11 @@ import { colourClass } from "./colours.js";
 // eslint-disable-next-line no-control-regex
 const special = /\x1b\[([\d;:]{0,200})m|[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]/g;
 
-function picture(char) {
+// sign is what stands for a character: ^[ and the like, as on a terminal, which
+// any font has; most have none of the pictures that Unicode has for them.
+function sign(char) {
   const code = char.charCodeAt(0);
-  if (code < 0x20) return String.fromCharCode(0x2400 + code);
-  if (code === 0x7f) return "␡";
+  if (code < 0x20 || code === 0x7f) return `^${String.fromCharCode(code ^ 0x40)}`;
   return code < 0x100 ? `\\x${code.toString(16)}` : `U+${code.toString(16).toUpperCase().padStart(4, "0")}`;
 }
 
@@ -67,7 +68,7 @@ export function tokens(text) {
       follow(style, found[1]);
       name = classOf(style);
     } else {
-      list.push({ from: found.index, to: at, text: picture(found[0]), name: "sign", sign: true });
+      list.push({ from: found.index, to: at, text: sign(found[0]), name: "sign", sign: true });
     }
   }
   add(text.length);

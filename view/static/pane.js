@@ -96,8 +96,8 @@ export class Pane extends EventTarget {
     }
     if (this.lines !== lines) return; // another was opened meanwhile
     this.#view.setAttribute("aria-busy", "false");
-    this.#tell(lines.total === 0 ? "This log is empty." : "");
     this.viewport.total = lines.total;
+    this.#hide();
     this.viewport.show(lines.total, 1);
     this.#size();
     if (selection) this.whenCounted(() => this.select(selection.from, selection.to));
@@ -280,8 +280,10 @@ export class Pane extends EventTarget {
   #hide() {
     const { viewport, lines } = this;
     viewport.hidden = new Hidden(this.level === "all" ? this.sections.folded(this.#folds) : this.sections.filtered(this.level, lines.total));
-    const nothing = this.level !== "all" && lines.total > 0 && viewport.rows === 0;
-    this.#tell(nothing ? `No ${this.level === "error" ? "errors" : "warnings or errors"} were found in this log.` : "");
+    let state = "";
+    if (lines.total === 0) state = "This log is empty.";
+    else if (viewport.rows === 0) state = this.progress === "done" ? `No ${this.level === "error" ? "errors" : "warnings or errors"} were found in this log.` : "looking through the log…";
+    this.#tell(state);
     this.#bar.mark({});
     viewport.redraw();
   }
@@ -291,6 +293,7 @@ export class Pane extends EventTarget {
     const { here } = this;
     this.level = level;
     this.#hide();
+    this.#emit("sections");
     this.viewport.show(here, third);
     if (level !== "all" && this.progress !== "done") this.scan(() => { this.#hide(); this.viewport.show(here, third); });
   }

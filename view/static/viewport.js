@@ -20,6 +20,7 @@ export class Viewport extends EventTarget {
   #at = { line: 1, px: 0 }; // px of the window's top below the top of the line
   #y = 0;
   #frame = 0;
+  #stuck = false; // there was nothing more to move to
   #user = false;
 
   // draw makes the element of a line, want is told which lines are laid out.
@@ -63,12 +64,12 @@ export class Viewport extends EventTarget {
     while (dy !== 0) {
       const part = Math.max(-step, Math.min(step, dy));
       dy -= part;
-      const before = this.#y, top = this.#settle();
+      const top = this.#settle();
       this.#at = { line: top.line, px: top.px + part };
       this.#layout();
-      if (this.#y === before && this.#at.line === top.line && dy !== 0 && Math.abs(part) === step && this.#stuck) break;
+      if (this.#stuck) break; // at an end
     }
-    this.#later();
+    this.refresh();
   }
 
   // page moves by windows, line by rows: exact to the row.
@@ -110,10 +111,6 @@ export class Viewport extends EventTarget {
     });
   }
 
-  #later() {
-    this.refresh();
-  }
-
   #tell() {
     const user = this.#user;
     this.#user = false;
@@ -131,8 +128,6 @@ export class Viewport extends EventTarget {
     for (let i = 0, at = line; i < 2 * rows && at <= this.total; i++, at = this.hidden.next(at + 1)) list.push(at);
     return list;
   }
-
-  #stuck = false;
 
   #layout() {
     const { height } = this;
@@ -181,6 +176,7 @@ export class Viewport extends EventTarget {
 
   // settle is the place as it is, whatever was asked for.
   #settle() {
+    if (this.#frame) this.#layout();
     const item = this.#items.get(this.first);
     return { line: this.first, px: item ? this.#y - item.offsetTop : 0 };
   }
