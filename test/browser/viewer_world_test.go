@@ -136,11 +136,13 @@ func deploy() view.Build {
 // pressed, as from a keyboard, so that a page that takes the key gets no character.
 func (b *tab) press(keys ...string) {
 	b.t.Helper()
+	var actions []chromedp.Action
 	for _, key := range keys {
 		if len(key) > 1 || key < " " {
-			b.do(chromedp.KeyEvent(key))
+			actions = append(actions, chromedp.KeyEvent(key))
 			continue
 		}
-		b.do(input.DispatchKeyEvent(input.KeyDown).WithKey(key).WithText(key), input.DispatchKeyEvent(input.KeyUp).WithKey(key))
+		actions = append(actions, input.DispatchKeyEvent(input.KeyDown).WithKey(key).WithText(key), input.DispatchKeyEvent(input.KeyUp).WithKey(key))
 	}
+	b.do(actions...)
 }

@@ -53,7 +53,7 @@ export class Pane extends EventTarget {
       draw: (n) => this.#draw(n), want: (list) => this.lines?.want(list), hidden: new Hidden(),
     });
     this.#bar = new Scrollbar(this.viewport, id);
-    this.element = el("section", { className: "pane", "aria-label": "log" },
+    this.element = el("section", { className: "pane", "aria-label": `log in ${id}` },
       el("header", {}, this.#picker, this.#note), el("div", { className: "window" }, this.#view, this.#bar.element, this.#state));
     this.viewport.addEventListener("move", (e) => this.#emit("move", e.detail));
     this.#inner.addEventListener("click", (e) => this.#click(e));

@@ -23,7 +23,7 @@ export class Panes extends EventTarget {
   get beside() { return this.#list.length > 1; }
 
   #add() {
-    const pane = new Pane(this.#artifacts, `lines-${this.#list.length}`);
+    const pane = new Pane(this.#artifacts, `pane-${this.#list.length + 1}`);
     this.#list.push(pane);
     by("panes").append(pane.element);
     pane.wrap(this.#wrap);

@@ -114,7 +114,7 @@ export class Search {
       const i = found.index(begin);
       if (!gone && (i < found.lines.length || (end && found.lines.length > 0))) {
         gone = true;
-        if (document.activeElement === this.#query) pane.focus(); // where n is the next
+        if (document.activeElement === this.#query && !this.#changed()) pane.focus(); // where n is the next
         this.#go(i % found.lines.length);
       }
     });
