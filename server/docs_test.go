@@ -30,7 +30,7 @@ func TestDocumentedAddresses(t *testing.T) {
 					continue // it never ends
 				}
 				path = strings.NewReplacer("$Z", "/api/tenant/demo", "$L", "/logs/demo/"+r.UUID, "$V", "/api/v1/tenant/demo", "$T", "/t/demo", "https://vitrine.example.org/t/main", "/t/demo",
-					`\&`, "&", "UUID", r.UUID, "BUILDSET", r.Buildset).Replace(path)
+					`\&`, "&", "ansible.log.zst.age", r.Artifacts[0].Path, "UUID", r.UUID, "BUILDSET", r.Buildset).Replace(path)
 				want := 200
 				switch {
 				case strings.Contains(path, "GREEN"):
