@@ -31,9 +31,10 @@ recipient=$(age-keygen -y key)
 mkdir -m 700 gnupg
 gpg --batch --quiet --passphrase '' --quick-generate-key bench default default never 2>/dev/null
 
-names=(seal_vitrine seal_zstd_age seal_gpg open_vitrine open_age_zstd open_gpg)
+names=(seal_vitrine seal_zstd_age seal_zstd1_age seal_gpg open_vitrine open_age_zstd open_gpg)
 seal_vitrine() { /usr/bin/time -f %M -o seal.kb "$vitrine" seal -r "$recipient" <"$log" >vitrine.age; }
 seal_zstd_age() { zstd -3 -T0 -qc "$log" | age -r "$recipient" >zstd.age; }
+seal_zstd1_age() { zstd -1 -T0 -qc "$log" | age -r "$recipient" >zstd1.age; }
 seal_gpg() { gpg --batch --quiet --trust-model always --yes -r bench -o gpg.gpg --encrypt "$log"; }
 open_vitrine() { /usr/bin/time -f %M -o open.kb "$vitrine" open -i key <vitrine.age >/dev/null; }
 open_age_zstd() { age -d -i key zstd.age | zstd -dqc >/dev/null; }
@@ -58,6 +59,7 @@ plain=$(stat -c %s "$log")
 echo "best of $rounds on $(nproc) cores, a log of $plain bytes; x is how many times faster vitrine is"
 row "vitrine seal" seal_vitrine 1.00 "$(stat -c %s vitrine.age)"
 row "zstd -3 -T0 | age" seal_zstd_age "$(ratio seal_zstd_age seal_vitrine)" "$(stat -c %s zstd.age)"
+row "zstd -1 -T0 | age" seal_zstd1_age "$(ratio seal_zstd1_age seal_vitrine)" "$(stat -c %s zstd1.age)"
 row "gpg --encrypt" seal_gpg "$(ratio seal_gpg seal_vitrine)" "$(stat -c %s gpg.gpg)"
 row "vitrine open" open_vitrine 1.00 "$plain"
 row "age -d | zstd -d" open_age_zstd "$(ratio open_age_zstd open_vitrine)" "$plain"
