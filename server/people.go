@@ -25,7 +25,7 @@ func describeService(k *keyring.Keyring, s *keyring.Service, at time.Time) web.S
 	for _, g := range s.Public {
 		out.Public = append(out.Public, g.String())
 	}
-	out.HidesNames = s.HidesNames
+	out.HidesNames, out.PublicRecap = s.HidesNames, s.PublicRecap
 	for _, g := range s.PublicNames {
 		out.PublicNames = append(out.PublicNames, g.String())
 	}

@@ -53,7 +53,7 @@ func historyPages(history []vitrine.Build) map[string]Page {
 				{Kind: "added", Commit: commit("c1"), Time: ago(90)},
 			},
 		},
-		"service-empty": ServicePage{Service: Service{Name: "wiki", Jobs: []string{"wiki"}, HidesNames: true, PublicNames: []string{"*.log"}, Class: "private"}, Month: ago(60), ChangesRead: true},
+		"service-empty": ServicePage{Service: Service{Name: "wiki", Jobs: []string{"wiki"}, HidesNames: true, PublicRecap: true, PublicNames: []string{"*.log"}, Class: "private"}, Month: ago(60), ChangesRead: true},
 		"service-gone": ServicePage{
 			Service: removed, Builds: []vitrine.Build{good}, Month: testNow, Jobs: []JobHistory{{Name: "deploy-etherpad", History: []vitrine.Build{good}}},
 			ChangesRead: true, Changes: []Change{{Kind: "removed", Commit: commit("c1"), Time: ago(9)}, {Kind: "beginning", Commit: commit("c0"), Time: ago(99)}},

@@ -45,6 +45,7 @@ type Service struct {
 
 	HidesNames  bool // of sealed files; PublicNames are patterns of those it shows
 	PublicNames []string
+	PublicRecap bool // the counts of the recap
 }
 
 // Usable is how many of the service's readers could read a build of now.

@@ -212,7 +212,7 @@ func (p demoPublisher) start(ctx context.Context, d demoBuild) (*publish.Build, 
 	if err != nil {
 		return nil, err
 	}
-	return publish.Start(ctx, publish.Options{Job: job, Keyring: k, Signer: p.signer, Writer: p.writer, Spool: filepath.Join(p.dir, "spool")})
+	return publish.Start(ctx, publish.Options{Job: job, Keyring: k, Signer: p.signer, Writer: p.writer, Spool: filepath.Join(p.dir, "spool"), Summarize: true})
 }
 
 // finish waits until the build has taken its time, if it has not, and publishes

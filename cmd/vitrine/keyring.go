@@ -142,17 +142,19 @@ func count(n int, noun string) string {
 // The JSON of `keyring show`.
 type (
 	shownService struct {
-		Name        string        `json:"name"`
-		Description string        `json:"description"`
-		URL         string        `json:"url"`
-		Jobs        []string      `json:"jobs"`
-		Publishers  []string      `json:"publishers"`
-		Public      []string      `json:"public"`
-		Retention   string        `json:"retention"`
-		MinReaders  int           `json:"min_readers"`
-		Class       string        `json:"class"`
-		Readers     []shownReader `json:"readers"`
-		Error       string        `json:"error"` // why nothing could be sealed now
+		Name        string   `json:"name"`
+		Description string   `json:"description"`
+		URL         string   `json:"url"`
+		Jobs        []string `json:"jobs"`
+		Publishers  []string `json:"publishers"`
+		Public      []string `json:"public"`
+		// PublicSummary are the parts of summaries that are public.
+		PublicSummary []string      `json:"public_summary,omitempty"`
+		Retention     string        `json:"retention"`
+		MinReaders    int           `json:"min_readers"`
+		Class         string        `json:"class"`
+		Readers       []shownReader `json:"readers"`
+		Error         string        `json:"error"` // why nothing could be sealed now
 	}
 	shownReader struct {
 		Name         string   `json:"name"`
@@ -203,6 +205,9 @@ func showService(k *keyring.Keyring, s *keyring.Service) shownService {
 	for _, g := range s.Public {
 		shown.Public = append(shown.Public, g.String())
 	}
+	if s.PublicRecap {
+		shown.PublicSummary = []string{"recap"}
+	}
 	if s.Retention > 0 {
 		shown.Retention = fmt.Sprintf("%dd", s.Retention/(24*time.Hour))
 	}
@@ -236,6 +241,9 @@ func printServices(out io.Writer, services []shownService) error {
 		row("jobs", strings.Join(s.Jobs, ", "))
 		row("publishers", strings.Join(s.Publishers, ", "))
 		row("public", strings.Join(s.Public, ", "))
+		if len(s.PublicSummary) > 0 {
+			row("public of summaries", "the counts of the recap")
+		}
 		row("retention", s.Retention)
 		row("class", s.Class)
 		for _, p := range s.Readers {
