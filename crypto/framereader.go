@@ -77,7 +77,9 @@ func (r *frameReader) next(used *packedFrame) (*packedFrame, error) {
 	if used != nil {
 		r.keep(used)
 	}
-	for r.err == nil && len(r.queue) <= parallel() && (len(r.queue) == 0 || r.inFlight < maxInFlight) {
+	// Twice as many as are decompressed at a time, so that one frame which takes
+	// longer than those after it keeps no core waiting.
+	for r.err == nil && len(r.queue) <= 2*parallel() && (len(r.queue) == 0 || r.inFlight < maxInFlight) {
 		r.err = r.readFrame()
 	}
 	if len(r.queue) == 0 {

@@ -47,7 +47,7 @@ type aheadReader struct {
 // start begins to read ahead.
 func (a *aheadReader) start() {
 	// Of the largest frames only as many as make maxInFlight.
-	depth := min(int64(parallel()), max(1, maxInFlight/max(1, a.r.largest)))
+	depth := min(2*int64(parallel()), max(1, maxInFlight/max(1, a.r.largest)))
 	a.queue = make(chan *packedFrame, depth)
 	a.spare = make(chan *packedFrame, depth+3)
 	a.stop = make(chan struct{})
