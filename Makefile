@@ -1,6 +1,6 @@
 # What people type. CI calls the same targets.
 
-.PHONY: build demo test test-stock test-stores test-browser test-slow soak fuzz bench bench-tail bench-history lint lint-api
+.PHONY: build demo test test-stock test-stores test-browser test-slow soak fuzz bench bench-tail bench-grep bench-history lint lint-api
 
 build:                       ## the command, without cgo
 	CGO_ENABLED=0 go build -trimpath -o vitrine ./cmd/vitrine
@@ -40,10 +40,14 @@ bench: build                 ## against stock tools, as ratios: seal and open, a
 	./bench/seal.sh ./vitrine $(LOG)
 	./test/stores/run ./bench/stores.sh ./vitrine $(LOG)
 	$(MAKE) bench-tail
+	$(MAKE) bench-grep
 	$(MAKE) bench-history
 
 bench-tail: build            ## the last lines of a log of 10 GiB, or SIZE bytes, against downloading it
 	./test/stores/run ./bench/tail.sh ./vitrine $(LOG)
+
+bench-grep: build            ## a search of N logs of SIZE bytes against age, zstd and grep in a loop
+	./bench/grep.sh ./vitrine $(LOG)
 
 bench-history:               ## every page and API answer over BUILDS builds; KEEP=DIR leaves their data for vitrine serve
 	go test -v -count=1 -timeout 2h -run '^TestHistory$$' ./server -args -builds=$(or $(BUILDS),1000000) -ask=100 -keep=$(KEEP)

@@ -28,6 +28,7 @@ type finder struct {
 	at            int
 	first, second uint64 // the two, each in all bytes of the word
 	mask          uint64 // 0x20 in all bytes if case is folded
+	alone         bool   // the byte at at is so rare that it is looked for alone
 }
 
 // ones is 1 in each byte.
@@ -44,6 +45,12 @@ func newFinder(text string, fold bool) *finder {
 	if fold {
 		f.mask = 0x20 * ones
 	}
+	for i := range len(text) {
+		letter := 'a' <= text[i] && text[i] <= 'z'
+		if rarity(text[i]) == len(common) && !(fold && letter) {
+			f.at, f.alone = i, true
+		}
+	}
 	f.first = uint64(text[f.at])*ones | f.mask
 	f.second = uint64(text[min(f.at+1, len(text)-1)])*ones | f.mask
 	return f
@@ -56,8 +63,8 @@ func (f *finder) index(b []byte) int {
 	if last < 0 {
 		return -1
 	}
-	if c := f.text[f.at]; c >= 0x80 {
-		return f.indexFrom(b, c)
+	if f.alone {
+		return f.indexAlone(b)
 	}
 	next := min(len(f.text)-1, 1) // from the first of the two to the second
 	p, i := b[f.at:], 0
@@ -81,10 +88,10 @@ func (f *finder) index(b []byte) int {
 	return -1
 }
 
-// indexFrom is index by a byte that texts seldom have.
-func (f *finder) indexFrom(b []byte, c byte) int {
+// indexAlone is index by one byte, which there is machine code for.
+func (f *finder) indexAlone(b []byte) int {
 	for i := 0; i+len(f.text) <= len(b); i++ {
-		n := bytes.IndexByte(b[i+f.at:], c)
+		n := bytes.IndexByte(b[i+f.at:], f.text[f.at])
 		if n < 0 || i+n+len(f.text) > len(b) {
 			return -1
 		}
