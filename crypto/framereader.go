@@ -45,11 +45,13 @@ type packedFrame struct {
 }
 
 func (f *packedFrame) unpack() {
-	if cap(f.plain) < f.size {
-		f.plain = make([]byte, 0, f.size)
+	// With this much to spare the decoder copies faster.
+	const spare = 16
+	if cap(f.plain) < f.size+spare {
+		f.plain = make([]byte, 0, f.size+spare)
 	}
 	// The capacity is the limit, so it is cut to what was declared.
-	f.plain, f.err = decoder().DecodeAll(f.packed, f.plain[:0:f.size])
+	f.plain, f.err = decoder().DecodeAll(f.packed, f.plain[:0:f.size+spare])
 	if f.err == nil && len(f.plain) != f.size {
 		f.err = fmt.Errorf("%d bytes where %d were declared", len(f.plain), f.size)
 	}
