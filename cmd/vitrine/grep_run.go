@@ -40,8 +40,7 @@ type grepper struct {
 	keyringMu sync.Mutex
 
 	bar                       *bar
-	done                      int
-	known                     atomic.Int64 // builds by now
+	known, done               atomic.Int64 // builds by now
 	scanned, skipped, fetched atomic.Int64 // bytes
 
 	matched  int64
@@ -110,7 +109,7 @@ func (g *grepper) run(ctx context.Context, builds buildSource) error {
 	g.tellLeft()
 	switch {
 	case ctx.Err() != nil:
-		return fmt.Errorf("interrupted: %d of %s were searched", g.done, count(int(g.known.Load()), "build"))
+		return fmt.Errorf("interrupted: %d of %s were searched", g.done.Load(), count(int(g.known.Load()), "build"))
 	case listErr != nil:
 		return listErr
 	case g.trouble != 0:
@@ -126,10 +125,10 @@ func (g *grepper) print(j *grepJob) error {
 	for {
 		select {
 		case <-j.ctx.Done():
-			return fmt.Errorf("interrupted: %d of %s were searched", g.done, count(int(g.known.Load()), "build"))
+			return fmt.Errorf("interrupted: %d of %s were searched", g.done.Load(), count(int(g.known.Load()), "build"))
 		case chunk, more := <-j.out:
 			if !more {
-				g.done++
+				g.done.Add(1)
 				g.matched += j.matched
 				return g.tell(j)
 			}
@@ -223,7 +222,7 @@ func (g *grepper) tellLeft() {
 }
 
 func (g *grepper) progress() {
-	g.bar.searched(g.done, int(g.known.Load()), g.scanned.Load(), g.skipped.Load(), g.fetched.Load())
+	g.bar.searched(int(g.done.Load()), int(g.known.Load()), g.scanned.Load(), g.skipped.Load(), g.fetched.Load())
 }
 
 // search searches a build.
