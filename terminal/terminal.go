@@ -99,13 +99,13 @@ func (w *Writer) next(text []byte, last bool) int {
 	case c == '\r':
 		return w.carriageReturn(text, last)
 	case c == escape:
-		n, whole := style(text)
+		n, params, whole := style(text)
 		if n == len(text) && !whole && n < len("\x1b[")+maxStyle && !last {
 			return 0
 		}
-		if whole && visible(text[len("\x1b["):n-1]) {
+		if whole && visible(params) {
 			w.out = append(w.out, text[:n]...)
-			w.styled = true
+			w.styled = len(bytes.Trim(params, "0")) > 0 // without any, or with 0, it ends them
 			return n
 		}
 		w.out = append(w.out, "^["...) // what follows it is text
@@ -158,22 +158,20 @@ func (w *Writer) rune(text []byte, last bool) int {
 }
 
 // style returns how much of text, which begins with an escape, is a sequence for
-// colours and styles, ESC [ … m, and whether that is all of one.
-func style(text []byte) (n int, whole bool) {
-	if len(text) == 1 {
-		return 1, false
-	} else if text[1] != '[' {
-		return 1, false
+// colours and styles, ESC [ … m, and its parameters if that is all of one.
+func style(text []byte) (n int, params []byte, whole bool) {
+	if len(text) == 1 || text[1] != '[' {
+		return 1, nil, false
 	}
 	for n = 2; n < len(text) && n < len("\x1b[")+maxStyle; n++ {
 		switch c := text[n]; {
 		case c == 'm':
-			return n + 1, true
+			return n + 1, text[2:n], true
 		case (c < '0' || c > '9') && c != ';' && c != ':':
-			return n, false
+			return n, nil, false
 		}
 	}
-	return n, false
+	return n, nil, false
 }
 
 // visible reports whether the parameters of a sequence are all known to be

@@ -33,8 +33,9 @@ func TestShown(t *testing.T) {
 	for name, test := range map[string]struct{ text, want string }{
 		"plain":                 {"ok: [web1]\tdone\n", "ok: [web1]\tdone\n"},
 		"not ASCII":             {"größe → 日本 👩‍💻\n", "größe → 日本 👩‍💻\n"},
-		"colour":                {"\x1b[0;31mfatal\x1b[0m: x\n", "\x1b[0;31mfatal\x1b[0m: x\x1b[m\n"},
+		"colour":                {"\x1b[0;31mfatal\x1b[0m: x\n", "\x1b[0;31mfatal\x1b[0m: x\n"},
 		"colour over lines":     {"\x1b[31ma\nb\n", "\x1b[31ma\x1b[m\nb\n"},
+		"colour after its end":  {"\x1b[31ma\x1b[00m\x1b[32mb\x1b[m\nc\n", "\x1b[31ma\x1b[00m\x1b[32mb\x1b[m\nc\n"},
 		"colour at the end":     {"\x1b[mx\x1b[1m", "\x1b[mx\x1b[1m\x1b[m"},
 		"palette":               {"\x1b[38;5;8;1mx", "\x1b[38;5;8;1mx\x1b[m"},
 		"24 bits":               {"\x1b[48;2;8;8;8;38;2;1;2;3mx", "\x1b[48;2;8;8;8;38;2;1;2;3mx\x1b[m"},

@@ -206,7 +206,7 @@ func show(cmd *cobra.Command, args []string) error {
 	if printErr := showBuild(c, detail); printErr != nil || told == nil {
 		return errors.Join(printErr, err)
 	}
-	return printText(func(w io.Writer) { showSummary(w, uuid, told) })
+	return printText(cmd, func(w io.Writer) { showSummary(w, uuid, told) })
 }
 
 // showBuild prints what the server tells of a build.

@@ -183,15 +183,17 @@ func printLog(cmd *cobra.Command, args []string, p part, paged bool) error {
 		return err
 	}
 	defer log.Close()
+	stop := log.watch("look")
 	off, n, err := p.find(ctx, log)
+	first := int64(1)
+	if err == nil && numbers && off > 0 {
+		if first, err = log.Number(ctx, off); err != nil {
+			err = log.explain(err)
+		}
+	}
+	stop()
 	if err != nil {
 		return err
-	}
-	first := int64(1)
-	if numbers && off > 0 {
-		if first, err = log.Number(ctx, off); err != nil {
-			return log.explain(err)
-		}
 	}
 	return print(first, func(w io.Writer) error {
 		r := log.NewReader(off, n)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"time"
 
 	"filippo.io/age"
 
@@ -73,6 +74,30 @@ func (l *remoteLog) explain(err error) error {
 		return errMissing(l.record, l.path)
 	}
 	return fmt.Errorf("read %s: %w", l.path, err)
+}
+
+// watch shows on a terminal how much of the log was fetched, until stop is called.
+func (l *remoteLog) watch(what string) (stop func()) {
+	bar := newBar(what, 1, l.stored.Size())
+	if bar == nil {
+		return func() {}
+	}
+	done := make(chan struct{})
+	go func() {
+		tick := time.NewTicker(300 * time.Millisecond)
+		defer tick.Stop()
+		for shown := 0; ; {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+				_, fetched := l.stored.Fetched()
+				bar.add(int(fetched) - shown)
+				shown = int(fetched)
+			}
+		}
+	}()
+	return func() { close(done); bar.end() }
 }
 
 func headerSize(record *vitrine.Record) int64 {

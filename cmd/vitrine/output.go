@@ -71,6 +71,16 @@ func (o *output) end(err error) error {
 	return err
 }
 
+// printText prints text of strangers on standard output.
+func printText(cmd *cobra.Command, print func(io.Writer)) error {
+	out, err := openOutput(cmd, false, nil)
+	if err != nil {
+		return err
+	}
+	print(out)
+	return out.end(nil)
+}
+
 // A pager is a program that shows text. It takes no more than it shows, so what
 // is written to it need not be there before.
 type pager struct {

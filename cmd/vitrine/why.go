@@ -14,13 +14,11 @@ import (
 
 	"filippo.io/age"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"vitrine"
 	"vitrine/client"
 	"vitrine/outline"
 	"vitrine/summary"
-	"vitrine/terminal"
 )
 
 const (
@@ -51,6 +49,7 @@ without one, the last 4 MiB of each log are looked at.`,
 	}
 	cmd.Flags().IntP("context", "C", -1, "`lines` before and after each; default: 5 before, 10 after")
 	cmd.Flags().IntP("number", "n", 3, "how many failures, at the most: the last ones")
+	rawFlag(cmd)
 	keyringFlag(cmd)
 	return cmd
 }
@@ -124,19 +123,7 @@ func why(cmd *cobra.Command, args []string) error {
 	if asJSON, _ := cmd.Flags().GetBool("json"); asJSON {
 		return json.NewEncoder(os.Stdout).Encode(found)
 	}
-	return printText(func(w io.Writer) { printReasons(w, found) })
-}
-
-// printText prints text of strangers on standard output.
-func printText(print func(io.Writer)) error {
-	out := bufio.NewWriter(os.Stdout)
-	if !term.IsTerminal(int(os.Stdout.Fd())) {
-		print(out)
-		return out.Flush()
-	}
-	w := terminal.NewWriter(out)
-	print(w)
-	return errors.Join(w.Flush(), out.Flush())
+	return printText(cmd, func(w io.Writer) { printReasons(w, found) })
 }
 
 // failuresOf are the failures that a summary tells of, by log and line; errors, if
