@@ -83,48 +83,6 @@ func openAt(src io.ReaderAt, size int64, identities []age.Identity) (*ReaderAt, 
 	return r, r.readTables(in, start-nonceSize, key)
 }
 
-// explainEnd says what must have happened to a file whose last chunk can't be
-// decrypted. Chunks that are as they were lie before all that are not, so a few
-// of them tell where the damage begins.
-func explainEnd(in *sealedSpans, header, fileKey []byte) error {
-	start := int64(len(header))
-	s := &source{r: io.NewSectionReader(in, start, in.size-start)}
-	p, err := newPayload(s, header, fileKey)
-	if err != nil {
-		return err
-	}
-	if _, err := p.Read(p.head[:]); err != nil {
-		return err // if it is io.EOF, the file has changed meanwhile
-	}
-	chunk := make([]byte, sealedSize)
-	at := func(index int) int64 { return nonceSize + int64(index)*sealedSize }
-	chunks := int((in.size - start - nonceSize + sealedSize - 1) / sealedSize)
-	first := sort.Search(chunks, func(i int) bool {
-		if at(i+1) > in.size-start {
-			return true
-		}
-		if _, e := in.ReadAt(chunk, start+at(i)); e != nil {
-			err = e
-			return true
-		}
-		return !p.authentic(chunk, int64(i), false)
-	})
-	if err != nil {
-		return err
-	}
-	if n, err := in.ReadAt(chunk, start+at(first)); err == nil && p.authentic(chunk[:n], int64(first), true) {
-		first++ // a full chunk that was the last
-	}
-	// As if all up to there had been read in order.
-	s.n = at(max(first-1, 0))
-	s.r = io.NewSectionReader(in, start+s.n, in.size-start-s.n)
-	if _, err := io.CopyN(io.Discard, s, at(first+1)-s.n); err != nil && err != io.EOF {
-		return err
-	}
-	p.n = int64(first) * chunkSize
-	return p.explain()
-}
-
 // readTables finds out what the stream is and reads the tables at its end.
 func (r *ReaderAt) readTables(in *sealedSpans, header int64, fileKey []byte) error {
 	table, tableErr := r.readSeekTable()
