@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -13,7 +14,9 @@ import (
 	"time"
 	"unicode/utf16"
 
+	"vitrine/grep"
 	"vitrine/lines"
+	"vitrine/ngram"
 	"vitrine/view"
 )
 
@@ -215,5 +218,43 @@ func TestProgress(t *testing.T) {
 				at = n
 			}
 		}
+	}
+}
+
+// What the index says can't hold the pattern is not read, however much it is.
+func TestSearchIndex(t *testing.T) {
+	log := new(endless)
+	var asked ngram.Query
+	var told error
+	a := log.artifact()
+	a.MayHold = func(q ngram.Query) ([]grep.Span, bool, error) {
+		asked = q
+		return []grep.Span{{Off: 64, N: 64}, {Off: 1 << 39, N: 32}}, true, told
+	}
+	v := start(t, view.Build{Artifacts: []view.Artifact{a}})
+	for from, want := range map[string]string{
+		"1":           "[3 4 17179869185 done:3]",
+		"4":           "[4 17179869185 done:2]",
+		"5":           "[17179869185 done:1]",
+		"17179869186": "[done:0]",
+	} {
+		var got []string
+		for _, e := range v.events("api/log/0/search" + query("q", "THIRTY-two", "from", from)) {
+			if e["done"] == true {
+				got = append(got, fmt.Sprintf("done:%v", e["count"]))
+			} else {
+				got = append(got, fmt.Sprintf("%.0f", e["line"]))
+			}
+		}
+		if fmt.Sprint(got) != want {
+			t.Errorf("from %s: %v, want %s", from, got, want)
+		}
+	}
+	if !asked.Tells() {
+		t.Error("the index was not asked for the pattern's literals")
+	}
+	told = errors.New("the index is altered")
+	if got := v.text(http.StatusBadGateway, "api/log/0/search?q=thirty"); !strings.Contains(got, "altered") {
+		t.Error(got)
 	}
 }
