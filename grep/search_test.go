@@ -216,7 +216,7 @@ var words = []string{
 func TestSearchFindsWhatIsThere(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for _, expr := range patterns {
-		for range 40 {
+		for range 20 {
 			var text []byte
 			for range rng.IntN(60) {
 				text = append(text, words[rng.IntN(len(words))]...)
@@ -244,11 +244,10 @@ func FuzzSearch(f *testing.F) {
 
 // The sizes that are used beside the tests, with a line that is longer than each.
 func TestLongLines(t *testing.T) {
-	long := strings.Repeat("0123456789abcde ", 200_000) // 3.2 MB
-	text := []byte("first\n" + long[:2_000_000] + "needle" + long + "\nnext needle\nlast")
+	long := strings.Repeat("0123456789abcde ", 75_000) // 1.2 MB
+	text := []byte("first\n" + long + "needle" + long[:300_000] + "\nnext needle\nlast")
 	compare(t, "needle", false, false, text, Options{Before: 1, After: 1}, usual)
-	compare(t, "needle.*last|next", false, false, text, Options{Before: 1, After: 1}, usual)
-	compare(t, "^next", false, false, text, Options{}, usual)
+	compare(t, "^next", false, false, text, Options{Before: 1, After: 1}, usual)
 	// At the border of two pieces.
 	border := []byte(long[:usual.line-3] + "needle" + long[:100] + "\n")
 	if n, _ := collect(t, must(t, "needle"), logOf(border), border, Options{}, usual); n != 1 {
