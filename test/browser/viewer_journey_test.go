@@ -3,10 +3,13 @@
 package browser
 
 import (
+	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,6 +18,7 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
+	log "vitrine/lines"
 	"vitrine/view"
 )
 
@@ -160,14 +164,11 @@ func TestViewerLinks(t *testing.T) {
 
 // A hostile log stays text, and what can't be seen is shown.
 func TestViewerHostile(t *testing.T) {
-	payloads, err := os.ReadFile("../../testdata/hostile/html.txt")
-	if err != nil {
-		payloads = []byte(strings.Join([]string{
-			`<script>alert(1)</script>`, `"><img src=x onerror=alert(1) data-hostile>`, `<svg onload=alert(1) data-hostile>`, `javascript:alert(1)`, `<iframe srcdoc="<script>alert(1)</script>" data-hostile>`,
-			`{{constructor.constructor('alert(1)')()}}`, `<a href="javascript:alert(1)" data-hostile>x</a>`, `</style><style>body{display:none}</style>`, `<base href="https://evil.example/">`,
-		}, "\n"))
-	}
-	log := string(payloads) + "\n" +
+	payloads := strings.Join([]string{
+		`<script>alert(1)</script>`, `"><img src=x onerror=alert(1) data-hostile>`, `<svg onload=alert(1) data-hostile>`, `javascript:alert(1)`, `<iframe srcdoc="<script>alert(1)</script>" data-hostile>`,
+		`{{constructor.constructor('alert(1)')()}}`, `<a href="javascript:alert(1)" data-hostile>x</a>`, `</style><style>body{display:none}</style>`, `<base href="https://evil.example/">`,
+	}, "\n")
+	text := payloads + "\n" +
 		"\x1b]0;title\x07\x1b]52;c;ZXZpbA==\x07\x1b]8;;https://evil.example\x07link\x1b]8;;\x07 \x1b[2J\x1b[H\n" +
 		"nul \x00 del \x7f c1 \xc2\x9b2J bad \xff\xfe bidi \u202egnp.exe\u202c end\n" +
 		"\x1b[31mred \x1b[1;38;5;226;48;5;17mof 256\x1b[0m \x1b[38;2;255;250;205mtrue\x1b[0m \x1b[7minverse\x1b[27m \x1b[4munder\x1b[0m\n" +
@@ -177,15 +178,15 @@ func TestViewerHostile(t *testing.T) {
 		strings.Repeat("x", 3_000_000) + "end\n" +
 		"last\r\n"
 	v := newViewer(t, view.Build{Job: `<img src=x onerror=alert(4) data-hostile>`, Result: "FAILURE", UUID: strings.Repeat("a", 32), Page: "javascript:alert(5)",
-		Artifacts: []view.Artifact{artifactOf(`<img src=x onerror=alert(6) data-hostile>.log`, log)}})
+		Artifacts: []view.Artifact{artifactOf(`<img src=x onerror=alert(6) data-hostile>.log`, text)}})
 	b := v.tab(t, chromium(t), laptop, false, "")
 	b.until(`document.querySelector("#outline-state").textContent.includes("in all")`)
-	n := int64(strings.Count(string(payloads), "\n")) + 2 // of the first line after the payloads
+	n := int64(strings.Count(payloads, "\n")) + 2 // of the first line after the payloads
 	b.press(kb.Home)
 	b.until(first + ` === 1`)
 	b.until(shownText(n) + `.includes("^[]0;title^G")`)
 	for line, want := range map[int64]string{
-		1:     strings.Split(string(payloads), "\n")[0],
+		1:     strings.Split(payloads, "\n")[0],
 		n:     "^[]0;title^G^[]52;c;ZXZpbA==^G^[]8;;https://evil.example^Glink^[]8;;^G ^[[2J^[[H",
 		n + 1: `nul ^@ del ^? c1 \x9b2J bad ` + "\ufffd\ufffd bidi U+202Egnp.exeU+202C end",
 		n + 2: "red of 256 true inverse under",
@@ -272,6 +273,80 @@ func TestViewerDownload(t *testing.T) {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
+}
+
+// A gated log can be read from an offset on, and before that once it is opened.
+type gated struct {
+	*bytes.Reader
+	from int64
+	open chan struct{}
+}
+
+func (g *gated) ReadAt(p []byte, off int64) (int, error) {
+	if off < g.from {
+		<-g.open
+	}
+	return g.Reader.ReadAt(p, off)
+}
+
+// The last lines are there before anybody knows how many there are, and stay where
+// they are when their numbers come.
+func TestViewerCountsLater(t *testing.T) {
+	text := systemLog(200_000)
+	src := &gated{bytes.NewReader([]byte(text)), int64(len(text)) - 1<<20, make(chan struct{})}
+	v := newViewer(t, view.Build{Artifacts: []view.Artifact{{Path: "system.log", MediaType: "text/plain", Size: src.Size(),
+		Open: func(context.Context) (*log.Log, error) { return log.New(src), nil }}}})
+	t.Cleanup(sync.OnceFunc(func() {
+		select {
+		case <-src.open:
+		default:
+			close(src.open)
+		}
+	}))
+	b := v.tab(t, chromium(t), laptop, false, "#L5-L6")
+	b.until(`document.querySelector(".size").textContent.endsWith("counting its lines…")`)
+	b.until(shownText(400) + `.includes("event 200000 of") && document.querySelector('[data-line="400"] .n').textContent === "·"`)
+	b.press("k", "k", "k")
+	b.until(inSight + `.includes(396) && !(` + inSight + `.includes(399))`)
+	close(src.open)
+	b.until(`document.querySelector(".size").textContent.endsWith("200,000 lines")`)
+	b.until(selected + ` === "5,6" && ` + shownText(5) + `.includes("event 5 of")`) // what the address asked for
+	b.quiet("counted later")
+}
+
+// Wrapped lines have any height, and moving is exact all the same.
+func TestViewerWraps(t *testing.T) {
+	v := newViewer(t, deploy())
+	b := v.tab(t, chromium(t), phone, false, "#L1000")
+	b.until(selected + ` === "1000"`)
+	b.press("w")
+	b.until(`document.querySelector('[data-line="1001"]').offsetHeight > 60`)
+	b.shoot("view-wrapped")
+	b.press(kb.Home)
+	b.until(first + ` === 1`)
+	for want := 2; want <= 12; want++ {
+		b.press("j")
+		b.until(fmt.Sprintf(`%s === %d`, first, want))
+	}
+	b.press("k", "k")
+	b.until(first + ` === 10`)
+	// What is read by windows has no line left out: each begins before the last one's end.
+	for range 5 {
+		last := eval[int](b, `Math.max(...`+inSight+`)`)
+		b.press(" ")
+		b.until(fmt.Sprintf(`%s <= %d && Math.max(...%s) > %d`, first, last, inSight, last))
+	}
+	// By finger too.
+	top := eval[int](b, first)
+	b.do(chromedp.Evaluate(`(() => { const view = document.querySelector(".view"), at = (type, y) => view.dispatchEvent(new PointerEvent(type, {pointerType: "touch", clientY: y, bubbles: true}));
+		at("pointerdown", 600); at("pointermove", 100); at("pointerup", 100); })()`, nil))
+	b.until(fmt.Sprintf(`%s > %d`, first, top))
+	b.press(kb.End)
+	b.until(inSight + `.includes(2006)`)
+	if n := eval[int64](b, "document.scrollingElement.scrollWidth"); n > phone.width {
+		t.Errorf("%d px wide, the screen has %d", n, phone.width)
+	}
+	b.quiet("wraps")
 }
 
 // A pattern that is none is said to be so, and a search ends when nobody wants it.
