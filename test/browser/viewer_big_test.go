@@ -85,7 +85,7 @@ func command(t *testing.T, args ...string) *viewer {
 		if at := strings.Index(told.Text(), "http://127.0.0.1:"); at >= 0 {
 			address := told.Text()[at:]
 			go io.Copy(io.Discard, stderr)
-			return &viewer{address}
+			return &viewer{url: address}
 		}
 	}
 	t.Fatal("vitrine view said no address")
@@ -144,6 +144,7 @@ func TestViewerBigLog(t *testing.T) {
 	b.until(found + fmt.Sprintf(`.endsWith("of %d")`, want))
 
 	// Through all of the log and back, and once around in the whole of it.
+	b.press("o")
 	b.do(chromedp.Click("#outline-state button", chromedp.ByQuery))
 	for i := range 12 {
 		b.goTo(1 + i*last/12)

@@ -233,6 +233,40 @@ func TestViewerEmpty(t *testing.T) {
 	b.quiet("empty")
 }
 
+// A hundred thousand tasks are folded as a few are.
+func TestViewerManyTasks(t *testing.T) {
+	var text strings.Builder
+	for i := range 100_000 {
+		fmt.Fprintf(&text, "TASK [step %d] ***\nok: [host]\n\n", i+1)
+	}
+	v := newViewer(t, view.Build{Artifacts: []view.Artifact{artifactOf("many.log", text.String())}})
+	b := v.tab(t, chromium(t), laptop, false, "")
+	b.until(`document.querySelector("#outline-state").textContent.startsWith("100,000 in all")`)
+	b.press("Z")
+	b.until(said + ` === "100,000 folded" && ` + inSight + `.length > 10 && ` + inSight + `.every((n) => n % 3 === 1)`)
+	b.press(kb.End)
+	b.until(inSight + `.includes(299998)`)
+	b.press("g", "1", "5", "0", "0", "0", "0", kb.Enter)
+	b.until(selected + ` === "150000" && ` + inSight + `.includes(149999) && !` + inSight + `.includes(150002)`)
+	b.until(`document.querySelector(".entry[aria-current]").textContent === "step 50000"`)
+	if n := eval[int](b, `document.querySelectorAll("*").length`); n > 3000 {
+		t.Errorf("the page has %d elements", n)
+	}
+	b.quiet("many tasks")
+}
+
+// When vitrine ends, the page says so.
+func TestViewerEnds(t *testing.T) {
+	v := newViewer(t, deploy())
+	b := v.tab(t, chromium(t), phone, false, "")
+	if eval[bool](b, `document.querySelector("#ended").checkVisibility()`) {
+		t.Error("the page says that vitrine has ended while it goes on")
+	}
+	v.stop()
+	b.until(`document.querySelector("#ended").checkVisibility()`)
+	b.shoot("view-ended")
+}
+
 // Two logs beside each other are at the same time.
 func TestViewerSideBySide(t *testing.T) {
 	v := newViewer(t, deploy())

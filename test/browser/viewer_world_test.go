@@ -22,7 +22,10 @@ import (
 )
 
 // A viewer is a view of a build that is served as vitrine view serves it.
-type viewer struct{ url string }
+type viewer struct {
+	url  string
+	stop func()
+}
 
 func newViewer(t *testing.T, build view.Build) *viewer {
 	t.Helper()
@@ -42,7 +45,7 @@ func newViewer(t *testing.T, build view.Build) *viewer {
 			t.Error(err)
 		}
 	})
-	return &viewer{"http://" + l.Addr().String() + path}
+	return &viewer{"http://" + l.Addr().String() + path, s.Close}
 }
 
 // tab opens the view in a tab, at a fragment, and waits for its lines.

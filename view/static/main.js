@@ -1,6 +1,6 @@
 // The viewer's page: joins its parts.
 import { address, ask } from "./api.js";
-import { by, say } from "./dom.js";
+import { by, count, say } from "./dom.js";
 import { keys } from "./keys.js";
 import { Outline } from "./outline.js";
 import { Panes } from "./panes.js";
@@ -51,7 +51,12 @@ async function start() {
   };
   panes.addEventListener("use", () => { search.use(panes.current); show(); });
   panes.addEventListener("open", () => { search.clear(); show(); });
-  panes.addEventListener("sections", show);
+  // On a wide screen the outline is there as soon as it has something to show.
+  let outlined = !matchMedia("(min-width: 1000px)").matches;
+  panes.addEventListener("sections", () => {
+    if (!outlined && panes.current.sections.list.length > 0) toggleOutline();
+    show();
+  });
   panes.addEventListener("select", () => selected.show(panes.current));
   let place;
   panes.addEventListener("move", () => {
@@ -63,8 +68,8 @@ async function start() {
   const jump = by("jump"), help = by("help");
   const toggleOutline = () => {
     const open = document.body.classList.toggle("outlined");
+    outlined = true;
     by("outline").setAttribute("aria-pressed", String(open));
-    if (open && panes.current.progress === undefined) outline.show(panes.current);
   };
   const toJump = () => { jump.focus(); jump.select(); };
   const toSearch = () => { by("q").focus(); by("q").select(); };
@@ -79,7 +84,7 @@ async function start() {
     if (!Number.isInteger(line) || line < 1) say("a line is a number from 1");
     else {
       pane.whenCounted(() => {
-        if (line > pane.lines.total) say(`the log has ${pane.lines.total} lines`);
+        if (line > pane.lines.total) say(`the log has ${count(pane.lines.total, "line")}`);
         pane.select(Math.min(line, pane.lines.total));
       });
       pane.focus();
@@ -135,7 +140,6 @@ async function start() {
   };
   addEventListener("hashchange", () => go(false));
   go(true);
-  if (matchMedia("(min-width: 1000px)").matches) toggleOutline();
   panes.current.focus();
 }
 

@@ -120,6 +120,7 @@ export class Pane extends EventTarget {
   #size() {
     const { lines } = this;
     this.#note.textContent = lines.counted ? `${bytes(lines.size)}, ${count(lines.total, "line")}` : `${bytes(lines.size)}, counting its lines…`;
+    this.#view.style.setProperty("--digits", String(lines.total).length); // as wide as the numbers of lines are
     this.#view.setAttribute("aria-rowcount", lines.counted ? lines.total : -1);
   }
 

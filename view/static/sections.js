@@ -29,7 +29,7 @@ export class Sections {
         if (kind === "group") close(line - 1, (s) => s.kind !== "group" || ends);
         else if (kind === "task") close(line - 1, (s) => s.kind === "play" || (s.kind === "group" && ends));
         else close(line - 1, (s) => s.kind === "group" && ends);
-        const section = { line, end: total, depth: open.length, kind, name: name || kind, failed: 0, warned: 0 };
+        const section = { line, end: total, depth: open.length, kind, name: kind === "recap" ? "Recap" : name || kind, failed: 0, warned: 0 };
         open.push(section);
         this.list.push(section);
         this.#at.set(line, section);

@@ -28,11 +28,10 @@ export function summary(build, go) {
   const sum = (name) => logs.reduce((n, log) => n + (log[name]?.length ?? 0), 0);
   const found = [[sum("failures"), "failure"], [sum("errors"), "error"], [sum("warnings"), "warning"]].filter(([n]) => n > 0).map(([n, one]) => count(n, one));
   const said = found.length > 0 ? ` ${found.join(", ")}.` : "";
-  const only = build.artifacts.length === 1 ? build.artifacts[0] : undefined;
   if (build.result) by("title").replaceChildren(mark(kind), `${word}.${said}`);
-  else by("title").textContent = only ? only.path : count(build.artifacts.length, "log");
+  else by("title").textContent = build.job || count(build.artifacts.length, "log");
   const lead = [];
-  if (build.job) lead.push(el("b", {}, build.job));
+  if (build.job && build.result) lead.push(el("b", {}, build.job));
   if (build.uuid) {
     const id = el("code", {}, build.uuid.slice(0, 12));
     const page = /^https?:\/\//.test(build.page) ? el("a", { href: build.page, rel: "noreferrer", target: "_blank" }, "build ", id) : el("span", {}, "build ", id);
@@ -58,11 +57,16 @@ export function summary(build, go) {
 
 function item(note, several, go) {
   const where = [note.task, note.host].filter(Boolean).join(" · ");
-  const button = el("button", { type: "button", className: `note ${note.name}`, on: { click: () => go(note.path, note.line) } },
+  const button = el("button", { type: "button", className: `note ${note.name}`, on: { click: () => chosen(note, go) } },
     el("span", { className: "where" }, el("span", { className: "kind" }, { failures: "failed", errors: "error", warnings: "warning" }[note.name]), where ? ` ${where}` : "",
       el("span", { className: "line" }, `${several ? `${note.path} ` : ""}line ${number(note.line)}`)),
     el("span", { className: "message" }, note.message));
   return el("li", {}, button);
+}
+
+function chosen(note, go) {
+  if (matchMedia("(max-width: 720px)").matches) by("what-all").open = false; // the log needs the room
+  go(note.path, note.line);
 }
 
 function host(h) {
