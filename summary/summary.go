@@ -131,10 +131,10 @@ func (b bounds) half() bounds {
 // shrink keeps what is in bounds: first of all the logs with failures, and the last
 // notes.
 func (s *Summary) shrink(b bounds) {
-	slices.SortStableFunc(s.Logs, func(a, b Log) int {
-		return cmp.Or(cmp.Compare(min(len(b.Failures), 1), min(len(a.Failures), 1)), cmp.Compare(min(len(b.Errors), 1), min(len(a.Errors), 1)), cmp.Compare(a.Path, b.Path))
-	})
 	if n := len(s.Logs) - b.logs; n > 0 {
+		slices.SortFunc(s.Logs, func(a, b Log) int {
+			return cmp.Or(cmp.Compare(min(len(b.Failures), 1), min(len(a.Failures), 1)), cmp.Compare(min(len(b.Errors), 1), min(len(a.Errors), 1)), cmp.Compare(a.Path, b.Path))
+		})
 		s.Logs = slices.Clone(s.Logs[:b.logs])
 		s.Omitted += n
 	}

@@ -178,6 +178,9 @@ func TestBounds(t *testing.T) {
 	for i := range 3000 {
 		l.Path = fmt.Sprintf("logs/%d.log", i)
 		s.Add(l)
+		if i == 100 { // so many are as large as can be
+			l.Failures, l.Errors, l.Recap = l.Failures[MaxNotes-1:], nil, nil
+		}
 	}
 	s.Add(Log{Path: "empty.log", Lines: 3})
 	text, err := s.Marshal()
