@@ -225,7 +225,9 @@ func TestViewerEmpty(t *testing.T) {
 	v := newViewer(t, view.Build{Artifacts: []view.Artifact{artifactOf("empty.log", "")}})
 	b := v.tab(t, chromium(t), phone, true, "")
 	b.until(`document.querySelector(".state").textContent === "This log is empty."`)
-	b.press("e", "z", "Z", kb.End, kb.Home, " ")
+	b.press("e", "z", "Z")
+	b.until(said + ` === "nothing to fold"`)
+	b.press(kb.End, kb.Home, " ")
 	for _, found := range b.axe() {
 		t.Errorf("axe-core: %s", found)
 	}

@@ -320,7 +320,8 @@ export class Pane extends EventTarget {
     this.scan(() => {
       const { here } = this, folded = this.#folds.size > 0;
       this.#folds = new Set(folded ? [] : this.sections.foldable());
-      say(folded ? "all unfolded" : `${number(this.#folds.size)} folded`);
+      if (folded) say("all unfolded");
+      else say(this.#folds.size > 0 ? `${number(this.#folds.size)} folded` : "nothing to fold");
       this.#hide();
       this.viewport.show(here, third);
     });
