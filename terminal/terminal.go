@@ -24,7 +24,8 @@ import (
 //
 // Line feeds and tabs stay. A carriage return before a line feed goes; one within
 // a line, as progress bars have it, is shown as ^M and ends the line: what comes
-// after it must not write over what came before.
+// after it must not write over what came before. [Writer.Continue] has the rest
+// begin with something, where lines of our own could be mistaken for it.
 func NewWriter(w io.Writer) *Writer { return &Writer{w: w} }
 
 // A Writer is what NewWriter returns.
@@ -33,6 +34,8 @@ type Writer struct {
 	held   []byte // what can't be told without what comes next
 	styled bool   // colours or styles are on
 	out    []byte
+
+	continued string // before what follows a carriage return
 }
 
 const (
@@ -45,6 +48,11 @@ const (
 	escape = 0x1b
 	reset  = "\x1b[m"
 )
+
+// Continue sets what is written, as it is, before the rest of a line that a
+// carriage return broke: spaces as wide as the line's number, and "| ". Without
+// it such a rest could pass for a number or a heading of the caller's.
+func (w *Writer) Continue(prefix string) { w.continued = prefix }
 
 // Write passes text on.
 func (w *Writer) Write(p []byte) (n int, err error) {
@@ -137,6 +145,9 @@ func (w *Writer) carriageReturn(text []byte, last bool) int {
 	w.out = append(w.out, "^M"...)
 	w.endStyle()
 	w.out = append(w.out, '\n')
+	if len(rest) > 0 {
+		w.out = append(w.out, w.continued...)
+	}
 	return n
 }
 

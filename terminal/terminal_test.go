@@ -87,6 +87,26 @@ func TestShown(t *testing.T) {
 	}
 }
 
+// What follows a carriage return can't pass for a line that the caller numbered.
+func TestContinue(t *testing.T) {
+	for text, want := range map[string]string{
+		"10%\r2: fake\r\x1b[31m3: fake\nnext\r\n": "10%^M\n   | 2: fake^M\n   | \x1b[31m3: fake\x1b[m\nnext\n",
+		"end\r": "end^M\n",
+	} {
+		for _, pieces := range [][]string{{text}, strings.Split(text, "")} {
+			var out bytes.Buffer
+			w := terminal.NewWriter(&out)
+			w.Continue("   | ")
+			for _, p := range pieces {
+				io.WriteString(w, p)
+			}
+			if err := w.Flush(); err != nil || out.String() != want {
+				t.Errorf("%q in %d pieces is shown as\n%q, want\n%q, error %v", text, len(pieces), out.String(), want, err)
+			}
+		}
+	}
+}
+
 // A sequence is not held however long it is.
 func TestEndless(t *testing.T) {
 	for _, start := range []string{"\x1b]52;c;", "\x1bP", "\x1b[", "\x9d", "\r"} {
