@@ -31,8 +31,8 @@ type Client struct {
 	// RetryFor is how long, in sum, to wait between tries of a request while its
 	// failure is one that may pass. New sets five seconds.
 	RetryFor time.Duration
-	// StallAfter is how long an answer may pause before it counts as broken off.
-	// New sets half a minute.
+	// StallAfter is how long an answer may pause before it counts as broken off;
+	// what is read is given up if it does not begin by then. New sets half a minute.
 	StallAfter time.Duration
 
 	base   *url.URL // of the server, without a trailing slash

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -290,6 +291,43 @@ func TestStall(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "stopped answering") || time.Since(start) > 5*time.Second {
 			t.Errorf("%s: error %v after %s", name, err, time.Since(start))
 		}
+	}
+}
+
+// Where nothing answers at all, trying again would only take that long again.
+func TestSilent(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	var taken atomic.Int32
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			defer conn.Close() // when the listener ends
+			taken.Add(1)
+		}
+	}()
+	c, err := client.New("http://"+l.Addr().String(), "main")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.StallAfter, c.RetryFor = 200*time.Millisecond, time.Hour
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	_, listErr := c.Builds(ctx, nil)
+	_, rangeErr := c.Object(vitrine.ArtifactKey(uuid, "a.log.zst.age"), 100).OpenRange(ctx, 0, 10)
+	for _, err := range []error{listErr, rangeErr} {
+		if err == nil || !strings.Contains(err.Error(), "the server stopped answering: nothing came for 200ms") {
+			t.Errorf("error %v", err)
+		}
+	}
+	if n := taken.Load(); n > 2 {
+		t.Errorf("asked %d times for two things", n)
 	}
 }
 

@@ -87,6 +87,10 @@ func (c *Client) do(ctx context.Context, r request) (*http.Response, error) {
 	var resp *http.Response
 	err := c.retry(ctx, r.method, func() (err error) {
 		resp, err = c.once(ctx, r)
+		if r.method == http.MethodGet && errors.Is(err, errStalled) {
+			// It took StallAfter to know, and somebody waits before the terminal.
+			err = &permanentError{fmt.Errorf("%w: nothing came for %s", err, c.StallAfter)}
+		}
 		return err
 	})
 	return resp, err
