@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -33,6 +34,9 @@ since that fetches no more than you look at.
 On a terminal, and in a pager, colours stay, and what else a terminal would obey
 is shown as ^[ and the like, and a carriage return within a line as the end of
 one; --raw passes all on. Into files and pipes bytes go as they are.
+
+With --json each line is an object with its number and its "text", or "bytes" in
+base64 if it is not UTF-8; a line of more than a mebibyte comes as several.
 
 Of a build whose runner went away, --partial prints what there is, says on
 standard error where it ends, and exits with 1.`,
@@ -153,19 +157,29 @@ func likelyLogs(record *vitrine.Record) []vitrine.Artifact {
 
 // printLog prints a part of the log that args name.
 func printLog(cmd *cobra.Command, args []string, p part, paged bool) error {
+	numbers, _ := cmd.Flags().GetBool("line-numbers")
+	asJSON, _ := cmd.Flags().GetBool("json")
+	if asJSON && (paged || p.kind == byteRange) {
+		return usagef("--json prints lines, for programs: leave out --json, or the pager and --bytes")
+	}
 	chosen, err := chooseLog(cmd, args)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(cmd.Context())
 	defer cancel()
-	numbers, _ := cmd.Flags().GetBool("line-numbers")
+	numbers = numbers || asJSON
 	print := func(first int64, write func(io.Writer) error) error {
 		out, err := openOutput(cmd, paged, cancel)
 		if err != nil {
 			return err
 		}
-		if numbers {
+		switch {
+		case asJSON:
+			lines := &jsonLines{w: out, next: first}
+			return out.end(cmp.Or(write(lines), lines.end()))
+		case numbers:
+			out.mark(besideNumber)
 			return out.end(write(numbered(out, first)))
 		}
 		return out.end(write(out))

@@ -57,6 +57,20 @@ func openOutput(cmd *cobra.Command, paged bool, cancel context.CancelFunc) (*out
 	return out, nil
 }
 
+// Where text is printed beside numbers, what follows a carriage return begins with
+// these, so that it can't pass for a line and its number.
+const (
+	besideNumber = "      | "    // of cat -n
+	besideReason = "         | " // of why
+)
+
+// mark sets what is written before what follows a carriage return on a terminal.
+func (o *output) mark(prefix string) {
+	if o.shown != nil {
+		o.shown.Continue(prefix)
+	}
+}
+
 // end writes what is left, waits until the reader has left the pager, and returns
 // the error of what was done: err, or that of the output. That the reader left
 // before the end is none.
@@ -77,6 +91,7 @@ func printText(cmd *cobra.Command, print func(io.Writer)) error {
 	if err != nil {
 		return err
 	}
+	out.mark(besideReason)
 	print(out)
 	return out.end(nil)
 }

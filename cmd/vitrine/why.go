@@ -41,7 +41,11 @@ the one, is printed last. Where none is known it prints errors, and where there 
 none either, the last lines of each log.
 
 What failed stands in a summary that publish seals with the logs. Of a build
-without one, the last 4 MiB of each log are looked at.`,
+without one, the last 4 MiB of each log are looked at.
+
+With --json it prints one list, an object for each failure: "path", "line", "task",
+"host", "message", and the "lines" of the log around it, of which the first has the
+number "from". A line that is not UTF-8 is {"bytes": …} in base64.`,
 		Example: `  vitrine why 3f0c9a51
   vitrine why 3f0c9a51 -C 40 -n 1`,
 		Args: cobra.ExactArgs(1),
@@ -58,8 +62,8 @@ without one, the last 4 MiB of each log are looked at.`,
 type reason struct {
 	Path string `json:"path"`
 	summary.Note
-	From  int64    `json:"from"` // the number of the first line
-	Lines []string `json:"lines"`
+	From  int64      `json:"from"` // the number of the first line
+	Lines []jsonText `json:"lines"`
 }
 
 func why(cmd *cobra.Command, args []string) error {
@@ -198,7 +202,7 @@ func (b *buildLogs) open(ctx context.Context, a vitrine.Artifact) (*remoteLog, e
 }
 
 // lines reads count lines of a log from line from on.
-func (b *buildLogs) lines(ctx context.Context, path string, from, count int64) ([]string, error) {
+func (b *buildLogs) lines(ctx context.Context, path string, from, count int64) ([]jsonText, error) {
 	i := slices.IndexFunc(b.record.Artifacts, func(a vitrine.Artifact) bool { return a.Name == path })
 	if i < 0 {
 		return nil, nil // the summary is its publisher's word
@@ -216,7 +220,7 @@ func (b *buildLogs) lines(ctx context.Context, path string, from, count int64) (
 }
 
 // readLines reads count lines from an offset on, each cut to what is printed of it.
-func readLines(log *remoteLog, path string, off, count int64) (list []string, err error) {
+func readLines(log *remoteLog, path string, off, count int64) (list []jsonText, err error) {
 	r := log.NewReader(off, log.Size()-off)
 	defer r.Close()
 	in := bufio.NewReaderSize(r, 64<<10)
@@ -237,7 +241,7 @@ func readLines(log *remoteLog, path string, off, count int64) (list []string, er
 		if cut {
 			text = strings.ToValidUTF8(text, "") + " …"
 		}
-		list = append(list, text)
+		list = append(list, jsonText(text))
 	}
 	return list, nil
 }
