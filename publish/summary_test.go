@@ -80,6 +80,9 @@ func TestSummary(t *testing.T) {
 	if a.Path != summary.Path+vitrine.SealedSuffix || len(a.Metadata) != 1 || a.Lines != 1 || a.MediaType != "application/json" {
 		t.Errorf("its entry is %+v", a)
 	}
+	if a.PlainSize != 16<<10 {
+		t.Errorf("the record tells that the summary has %d bytes", a.PlainSize)
+	}
 	if last.Files != 6 || last.SealedFiles != last.Files || last.SentFiles != last.Files || last.PlainBytes != last.SealedBytes || last.SpoolBytes != last.SentBytes {
 		t.Errorf("totals at the end: %+v", last)
 	}
