@@ -26,8 +26,12 @@ import (
 
 // A Build is what is shown.
 type Build struct {
-	UUID, Job, Result, Page string // Page is the address of its public page
-	Artifacts               []Artifact
+	UUID, Job, Result, Page string    // Page is the address of its public page
+	Start, End              time.Time // zero if unknown
+	Project, Pipeline       string
+	Change                  int64            // 0 if it was run for none
+	Patchset                string           // of the change
+	Artifacts               []Artifact       // the first is the one to begin with
 	Summary                 *summary.Summary // may be nil
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -132,7 +133,8 @@ func viewBuild(cmd *cobra.Command, args []string) (view.Build, error) {
 	if err != nil {
 		return none, err
 	}
-	b := view.Build{UUID: record.UUID, Job: record.JobName, Result: string(record.Result), Page: c.BuildURL(record.UUID), Summary: told}
+	b := view.Build{UUID: record.UUID, Job: record.JobName, Result: string(record.Result), Page: c.BuildURL(record.UUID), Summary: told,
+		Start: record.StartTime, End: record.EndTime, Project: record.Ref.Project, Pipeline: record.Pipeline, Change: record.Ref.Change, Patchset: record.Ref.Patchset}
 	add := func(a vitrine.Artifact) {
 		var log *remoteLog
 		b.Artifacts = append(b.Artifacts, view.Artifact{
@@ -146,11 +148,14 @@ func viewBuild(cmd *cobra.Command, args []string) (view.Build, error) {
 			MayHold: func(q ngram.Query) ([]grep.Span, bool, error) { return mayHold(log.sealed, q) },
 		})
 	}
-	if len(args) == 2 {
-		add(asked[0])
+	if len(args) < 2 {
+		asked = firstLog(record, told)
+	}
+	for _, a := range asked {
+		add(a)
 	}
 	for _, a := range record.Artifacts {
-		if isLog(a) && (len(args) < 2 || a.Path != asked[0].Path) {
+		if isLog(a) && (len(asked) == 0 || a.Path != asked[0].Path) {
 			add(a)
 		}
 	}
@@ -164,6 +169,31 @@ func viewBuild(cmd *cobra.Command, args []string) (view.Build, error) {
 	}
 	b.Artifacts[0].Open = func(context.Context) (*lines.Log, error) { return first, nil }
 	return b, nil
+}
+
+// firstLog returns the log to begin with if none is asked for: where the last failure
+// is, else the last error, else the greatest of the likely ones. It may be none.
+func firstLog(record *vitrine.Record, told *summary.Summary) []vitrine.Artifact {
+	notes := []func(summary.Log) int{
+		func(l summary.Log) int { return len(l.Failures) },
+		func(l summary.Log) int { return len(l.Errors) },
+	}
+	for _, count := range notes {
+		if told == nil {
+			break
+		}
+		for _, l := range slices.Backward(told.Logs) {
+			i := slices.IndexFunc(record.Artifacts, func(a vitrine.Artifact) bool { return a.Name == l.Path && isLog(a) })
+			if i >= 0 && count(l) > 0 {
+				return record.Artifacts[i : i+1]
+			}
+		}
+	}
+	likely := slices.DeleteFunc(likelyLogs(record), func(a vitrine.Artifact) bool { return !isLog(a) })
+	if len(likely) == 0 {
+		return nil
+	}
+	return []vitrine.Artifact{slices.MaxFunc(likely, func(a, b vitrine.Artifact) int { return cmp.Compare(a.PlainSize, b.PlainSize) })}
 }
 
 // mayHold asks the index of a sealed log; one that is public, nil, has none.

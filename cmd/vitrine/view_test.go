@@ -12,6 +12,9 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"vitrine"
+	"vitrine/summary"
 )
 
 // look FILE PATH OUT waits until the address of a view stands in a file, and
@@ -82,5 +85,30 @@ func TestCutFragment(t *testing.T) {
 		if name, fragment := cutFragment(arg); name != want[0] || fragment != want[1] {
 			t.Errorf("%q: %q and %q", arg, name, fragment)
 		}
+	}
+}
+
+func TestFirstLog(t *testing.T) {
+	sealed := func(name string, size int64) vitrine.Artifact {
+		return vitrine.Artifact{Name: name, Path: name + vitrine.SealedSuffix, Sealed: true, MediaType: "text/plain", PlainSize: size}
+	}
+	record := &vitrine.Record{Artifacts: []vitrine.Artifact{sealed("a.log", 5), sealed("b.log", 9), sealed("c.log", 7), sealed("d.log", 1)}}
+	notes := []summary.Note{{Line: 1}}
+	for _, test := range []struct {
+		name string
+		told *summary.Summary
+		want string
+	}{
+		{"the last failure", &summary.Summary{Logs: []summary.Log{{Path: "a.log", Failures: notes}, {Path: "c.log", Failures: notes}, {Path: "d.log", Errors: notes}}}, "c.log"},
+		{"the last error", &summary.Summary{Logs: []summary.Log{{Path: "a.log", Errors: notes}, {Path: "d.log", Warnings: notes}, {Path: "gone.log", Errors: notes}}}, "a.log"},
+		{"warnings alone", &summary.Summary{Logs: []summary.Log{{Path: "a.log", Warnings: notes}}}, "b.log"},
+		{"no summary", nil, "b.log"},
+	} {
+		if got := firstLog(record, test.told); len(got) != 1 || got[0].Name != test.want {
+			t.Errorf("%s: %v, want %s", test.name, got, test.want)
+		}
+	}
+	if got := firstLog(&vitrine.Record{}, nil); len(got) != 0 {
+		t.Errorf("of no artifacts: %v", got)
 	}
 }
