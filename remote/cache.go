@@ -32,7 +32,8 @@ type Cache struct {
 
 // OpenCache opens the cache in a folder, in a folder objects of its own, and makes
 // both if they are not there. What it keeps takes no more than max bytes, and an
-// eighth of that for each further process that fills it at the same time.
+// eighth of that for each further process that fills it at the same time; what is
+// in the folder beyond that is removed at once.
 func OpenCache(dir string, max int64) (*Cache, error) {
 	if max <= 0 {
 		return nil, fmt.Errorf("a cache of %d bytes: want more than none", max)
@@ -50,7 +51,9 @@ func OpenCache(dir string, max int64) (*Cache, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Cache{root: root, max: max, used: make(map[string]int)}, nil
+	c := &Cache{root: root, max: max, used: make(map[string]int)}
+	c.trim(max)
+	return c, nil
 }
 
 // open returns what is kept of the object that a File is of, or nil if it can't be
@@ -121,20 +124,26 @@ func (c *Cache) stop(err error) {
 	c.mu.Unlock()
 }
 
-// makeRoom removes what was not read for the longest time if there is too much,
-// and returns how much may be written before the next call. To look at all files
-// each time would cost too much; so there is room for what others write meanwhile.
+// makeRoom trims the cache, and returns how much may be written before the next
+// call. To look at all files each time would cost too much; so there is room for
+// what others write meanwhile.
 func (c *Cache) makeRoom() int64 {
+	total := c.trim(c.max / 4 * 3)
+	return max(0, min(c.max/8, c.max-total))
+}
+
+// trim removes what was not read for the longest time until there are no more than
+// most bytes, but for what is being read, and returns how many there are.
+func (c *Cache) trim(most int64) (total int64) {
 	dir, err := c.root.Open(".")
 	if err != nil {
-		return 0
+		return c.max
 	}
 	defer dir.Close()
 	infos, err := dir.Readdir(-1)
 	if err != nil {
-		return 0
+		return c.max
 	}
-	var total int64
 	for _, info := range infos {
 		total += onDisk(info)
 	}
@@ -142,14 +151,14 @@ func (c *Cache) makeRoom() int64 {
 		return cmp.Or(a.ModTime().Compare(b.ModTime()), cmp.Compare(a.Name(), b.Name()))
 	})
 	for _, info := range infos {
-		if total <= c.max/4*3 {
+		if total <= most {
 			break
 		}
 		if c.used[info.Name()] == 0 && info.Mode().IsRegular() && c.root.Remove(info.Name()) == nil {
 			total -= onDisk(info)
 		}
 	}
-	return max(0, min(c.max/8, c.max-total))
+	return total
 }
 
 // errDamaged says that a file of the cache is none that we wrote.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -20,38 +19,6 @@ import (
 	"vitrine/summary"
 )
 
-// listFilters are the flags of builds that may be repeated, and the API's names
-// for them.
-var listFilters = []struct{ flag, param, help string }{
-	{"service", "service", "only of this `service`"},
-	{"job", "job_name", "only of this `job`"},
-	{"project", "project", "only of this `project`"},
-	{"branch", "branch", "only of this `branch`"},
-	{"pipeline", "pipeline", "only of this `pipeline`"},
-	{"change", "change", "only of this `change`"},
-	{"patchset", "patchset", "only of this `patchset` of a change"},
-	{"ref", "ref", "only of this `ref`"},
-	{"newrev", "newrev", "only of this `commit`"},
-	{"result", "result", "only with this `result`, such as FAILURE, RUNNING or LOST"},
-	{"nodeset", "nodeset", "only on this `nodeset`"},
-	{"uuid", "uuid", "only builds whose `uuid` is this, or begins with it if a * follows"},
-	{"buildset", "buildset", "only of this `buildset`"},
-}
-
-// listBounds are the flags that have one value, under the API's names.
-var listBounds = []struct{ flag, help string }{
-	{"text", "only with this `text` in the job's or the project's name"},
-	{"from", "only from this `day` on, as 2026-11-22, in UTC"},
-	{"to", "only up to this `day`"},
-}
-
-// listFlags are those that are told by yes or no.
-var listFlags = []struct{ flag, help string }{
-	{"voting", "only builds that vote; with =false, only others"},
-	{"held", "only builds whose nodes are held"},
-	{"final", "only the last attempt of each; with =false, only those that were tried again"},
-}
-
 func buildsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "builds",
@@ -61,44 +28,15 @@ func buildsCommand() *cobra.Command {
 it prints one build a line, as the API has it.`,
 		Example: `  vitrine builds --service codesearch --result FAILURE -n 5
   vitrine builds --job 'infra-prod-*' --result not:SUCCESS
-  vitrine builds --text codesearch --from 2026-11-01 --json | jq -r .uuid`,
+  vitrine builds --text codesearch --since 30d --json | jq -r .uuid`,
 		Args: cobra.NoArgs,
 		RunE: builds,
 	}
 	filterFlags(cmd)
-	for _, f := range listBounds {
-		cmd.Flags().String(f.flag, "", f.help)
-	}
+	cmd.Flags().String("from", "", "only from this `day` on, as 2026-11-22, in UTC")
+	cmd.Flags().String("to", "", "only up to this `day`")
 	cmd.Flags().IntP("number", "n", 20, "how many, at the most; 0 means all")
 	return cmd
-}
-
-// filterFlags gives a command the filters of builds, but for the bounds.
-func filterFlags(cmd *cobra.Command) {
-	for _, f := range listFilters {
-		cmd.Flags().StringArray(f.flag, nil, f.help)
-	}
-	for _, f := range listFlags {
-		cmd.Flags().Bool(f.flag, false, f.help)
-	}
-}
-
-// filterQuery is what the filters ask the server for, and whether there are any.
-func filterQuery(cmd *cobra.Command) (q url.Values, any bool) {
-	q = make(url.Values)
-	for _, f := range listFilters {
-		q[f.param], _ = cmd.Flags().GetStringArray(f.flag)
-		any = any || len(q[f.param]) > 0
-	}
-	for _, f := range listFlags {
-		if v, _ := cmd.Flags().GetBool(f.flag); v {
-			q.Set(f.flag, "1")
-		} else if cmd.Flags().Changed(f.flag) {
-			q.Set(f.flag, "0")
-		}
-		any = any || q.Has(f.flag)
-	}
-	return q, any
 }
 
 func builds(cmd *cobra.Command, _ []string) error {
@@ -107,19 +45,17 @@ func builds(cmd *cobra.Command, _ []string) error {
 		return err
 	}
 	left, _ := cmd.Flags().GetInt("number")
-	all := left == 0
 	if left < 0 {
 		return usagef("-n %d: want a number of builds, or 0 for all", left)
 	}
-	q, _ := filterQuery(cmd)
-	for _, f := range listBounds {
-		if v, _ := cmd.Flags().GetString(f.flag); v != "" {
-			q.Set(f.flag, v)
-		}
+	chosen, err := chosenBuilds(cmd, left)
+	if err != nil {
+		return err
 	}
-	q.Set("limit", "500")
-	if !all {
-		q.Set("limit", strconv.Itoa(min(left, 500)))
+	for _, day := range []string{"from", "to"} {
+		if v, _ := cmd.Flags().GetString(day); v != "" {
+			chosen.query.Set(day, v)
+		}
 	}
 	asJSON, _ := cmd.Flags().GetBool("json")
 	lines := json.NewEncoder(os.Stdout)
@@ -128,7 +64,7 @@ func builds(cmd *cobra.Command, _ []string) error {
 	if !asJSON {
 		fmt.Fprintln(table, "BUILD\tRESULT\tJOB\tPROJECT\tCHANGE\tSTARTED\tTOOK\tSEALED\tPUBLIC")
 	}
-	for b, err := range c.AllBuilds(cmd.Context(), q) {
+	for b, err := range chosen.list(cmd.Context(), c) {
 		if err != nil {
 			return err
 		}
@@ -139,9 +75,6 @@ func builds(cmd *cobra.Command, _ []string) error {
 		} else {
 			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\n", b.UUID[:12], resultWord(b), b.JobName, b.Ref.Project,
 				changeWord(b.Ref), b.StartTime.Local().Format("2006-01-02 15:04"), durationWord(b), b.Sealed, b.Public)
-		}
-		if left--; left == 0 {
-			return nil
 		}
 	}
 	return nil

@@ -5,12 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
 	"os"
-	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"filippo.io/age"
 	"github.com/spf13/cobra"
@@ -38,9 +35,12 @@ in a cache of this machine.
 
 -i ignores case, as it does elsewhere; name a key with --identity.
 
-Exit status: 0 a line matched, 1 none did, 2 wrong usage. If a build could not be
-searched, that is told on standard error, the others are searched, and it is 3 if
-no identity matches, 4 if verification failed, and else 5.`,
+Exit status: 0 a line matched, 1 none did, 2 wrong usage, 130 interrupted. If
+something goes wrong with a build, that is told on standard error, the others are
+searched, and it is 4 if verification failed, and else 5. Builds that can't be
+searched, since they run, are lost, imported or expired, or are sealed to others,
+are told too, but are no failure unless they were named: then it is 3 if they are
+sealed to others, and else 5. It is 3 as well if your identities open none at all.`,
 		Example: `  vitrine grep 'fatal: .*UNREACHABLE' --service codesearch --since 30d
   vitrine grep -F 'no space left' --job 'infra-prod-*' --result FAILURE --last 200 -l
   vitrine grep -i timeout 3f0c9a51 -C 3`,
@@ -57,10 +57,13 @@ no identity matches, 4 if verification failed, and else 5.`,
 	f.IntP("context", "C", 0, "print this `number` of lines before and after each match")
 	f.BoolP("count", "c", false, "print how many lines of each log match")
 	f.BoolP("files-with-matches", "l", false, "print which logs have a match")
-	f.Int64("max-count", 0, "no more than this `number` of matches in a log; 0 means all")
+	f.Int64P("max-count", "m", 0, "no more than this `number` of matches in a log; 0 means all")
+	// What fingers are used to: it is as these have it anyway.
+	f.BoolP("line-number", "n", true, "print the numbers of lines")
+	f.BoolP("extended-regexp", "E", true, "the pattern is a regular expression")
+	f.MarkHidden("line-number")
+	f.MarkHidden("extended-regexp")
 	filterFlags(cmd)
-	f.String("since", "", "only builds that began at this `time` or later: 2026-11-22, 2026-11-22T08:00:00Z, or an age as 12h or 30d")
-	f.String("until", "", "only builds that began at this `time` or earlier")
 	f.Int("last", 0, "only the last `number` of these builds; 0 means all")
 	f.StringArray("artifact", nil, "only artifacts with this `path`, with * as in names; any of these if repeated, and if none is given all text")
 	f.Bool("no-index", false, "read all of the logs, whatever their search indexes tell")
@@ -70,6 +73,15 @@ no identity matches, 4 if verification failed, and else 5.`,
 }
 
 func grepHistory(cmd *cobra.Command, args []string) error {
+	err := searchHistory(cmd, args)
+	if err != nil && exitCode(err) == exitFailed && !errors.As(err, new(*exitError)) && cmd.Context().Err() == nil {
+		fmt.Fprintf(os.Stderr, "vitrine: %s\n", err)
+		return &exitError{exitIncomplete} // 1 would mean that there is no match
+	}
+	return err
+}
+
+func searchHistory(cmd *cobra.Command, args []string) error {
 	g, err := newGrepper(cmd, args)
 	if err != nil {
 		return err
@@ -78,12 +90,7 @@ func grepHistory(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	err = g.run(cmd.Context(), builds)
-	if err != nil && exitCode(err) == exitFailed && !errors.As(err, new(*exitError)) {
-		fmt.Fprintf(os.Stderr, "vitrine: %s\n", err)
-		return &exitError{exitIncomplete} // 1 would mean that there is no match
-	}
-	return err
+	return g.run(cmd.Context(), builds)
 }
 
 // newGrepper does what can be done before anything is fetched.
@@ -118,7 +125,10 @@ func newGrepper(cmd *cobra.Command, args []string) (*grepper, error) {
 		g.options.Max = 1
 	}
 	g.form.context = g.options.Before+g.options.After > 0
-	g.form.terminal = !g.form.json && term.IsTerminal(int(os.Stdout.Fd()))
+	tty := term.IsTerminal(int(os.Stdout.Fd()))
+	g.form.terminal = tty && !g.form.json
+	g.form.plain = os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb"
+	g.progress = tty // elsewhere lines may end up on the same terminal, under it
 	artifacts, _ := f.GetStringArray("artifact")
 	for _, text := range artifacts {
 		glob, err := vitrine.ParseGlob(text)
@@ -147,56 +157,25 @@ type buildSource func(ctx context.Context, yield func(vitrine.Build) bool) error
 // chooseBuilds makes the source of the builds that were named, or of those that
 // the filters leave.
 func (g *grepper) chooseBuilds(cmd *cobra.Command, named []string) (buildSource, error) {
-	f := cmd.Flags()
-	query, filtered := filterQuery(cmd)
-	sinceText, _ := f.GetString("since")
-	untilText, _ := f.GetString("until")
-	last, _ := f.GetInt("last")
-	if len(named) > 0 {
-		if filtered || sinceText != "" || untilText != "" || last != 0 {
+	last, _ := cmd.Flags().GetInt("last")
+	if g.named = len(named) > 0; g.named {
+		if filtered(cmd) || last != 0 {
 			return nil, usagef("name builds, or filter them: not both")
 		}
 		return g.namedBuilds(named), nil
 	}
-	now := time.Now()
-	since, _, err := parseWhen(sinceText, now)
-	if err != nil {
-		return nil, usagef("--since %v", err)
-	}
-	_, until, err := parseWhen(untilText, now)
-	if err != nil {
-		return nil, usagef("--until %v", err)
-	}
-	// The server filters by days, and what is beside them is left out here.
-	if !since.IsZero() {
-		query.Set("from", since.UTC().Format(time.DateOnly))
-	}
-	if !until.IsZero() {
-		query.Set("to", until.UTC().Format(time.DateOnly))
-	}
-	query.Set("limit", "500")
-	if last > 0 {
-		query.Set("limit", strconv.Itoa(min(last, 500)))
-	}
-	return g.listedBuilds(query, since, until, last), nil
-}
-
-func (g *grepper) listedBuilds(query url.Values, since, until time.Time, last int) buildSource {
+	chosen, err := chosenBuilds(cmd, last)
 	return func(ctx context.Context, yield func(vitrine.Build) bool) error {
-		n := 0
-		for b, err := range g.client.AllBuilds(ctx, query) {
+		for b, err := range chosen.list(ctx, g.client) {
 			if err != nil {
 				return err
 			}
-			if b.StartTime.Before(since) || !until.IsZero() && b.StartTime.After(until) {
-				continue
-			}
-			if n++; !yield(b) || n == last {
+			if !yield(b) {
 				break
 			}
 		}
 		return nil
-	}
+	}, err
 }
 
 func (g *grepper) namedBuilds(named []string) buildSource {
@@ -216,27 +195,6 @@ func (g *grepper) namedBuilds(named []string) buildSource {
 		}
 		return nil
 	}
-}
-
-// parseWhen parses a time as people say it: a day in UTC, of which first and last
-// are the beginning and the end; a time, which is both; or how long ago it was.
-func parseWhen(text string, now time.Time) (first, last time.Time, err error) {
-	if text == "" {
-		return first, last, nil
-	}
-	if day, err := time.Parse(time.DateOnly, text); err == nil {
-		return day, day.Add(24*time.Hour - time.Second), nil
-	}
-	if at, err := time.Parse(time.RFC3339, text); err == nil {
-		return at, at, nil
-	}
-	units := map[byte]time.Duration{'m': time.Minute, 'h': time.Hour, 'd': 24 * time.Hour, 'w': 7 * 24 * time.Hour}
-	unit := units[text[len(text)-1]]
-	if n, err := strconv.ParseUint(text[:len(text)-1], 10, 16); err == nil && unit > 0 {
-		at := now.Add(-time.Duration(n) * unit)
-		return at, at, nil
-	}
-	return first, last, errors.New(strconv.Quote(text) + ": want a day as 2026-11-22, a time as 2026-11-22T08:00:00Z, or an age as 90m, 12h, 30d or 4w")
 }
 
 // notInHistory says of a build that was named what its error means.

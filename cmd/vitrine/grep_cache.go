@@ -26,7 +26,8 @@ func cacheFlags(cmd *cobra.Command) {
 }
 
 // openCaches opens the caches of stored objects, as sealed as they are, and of
-// records, in the user's cache directory; nil if they are not wanted.
+// records, in the user's cache directory; nil if they are not wanted, or can't be
+// had, which it tells.
 func openCaches(cmd *cobra.Command) (*remote.Cache, *recordCache, error) {
 	if none, _ := cmd.Flags().GetBool("no-cache"); none {
 		return nil, nil, nil
@@ -38,18 +39,24 @@ func openCaches(cmd *cobra.Command) (*remote.Cache, *recordCache, error) {
 	}
 	dir, err := os.UserCacheDir()
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w\n  --no-cache does without a cache", err)
+		return noCache(err)
 	}
 	dir = filepath.Join(dir, "vitrine")
 	objects, err := remote.OpenCache(dir, size)
 	if err != nil {
-		return nil, nil, fmt.Errorf("open cache %s: %w\n  --no-cache does without it", dir, err)
+		return noCache(err)
 	}
 	records, err := openRecordCache(filepath.Join(dir, "records"))
 	if err != nil {
-		return nil, nil, fmt.Errorf("open cache %s: %w\n  --no-cache does without it", dir, err)
+		return noCache(err)
 	}
 	return objects, records, nil
+}
+
+// noCache goes on without caches, which make a search faster and nothing else.
+func noCache(err error) (*remote.Cache, *recordCache, error) {
+	fmt.Fprintf(os.Stderr, "vitrine: nothing is cached: %v\n", err)
+	return nil, nil, nil
 }
 
 // parseSize parses a number of bytes as people say it.

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -18,6 +18,7 @@ type grepForm struct {
 	json, count, list bool
 	context           bool // there are lines around matches
 	terminal          bool // headings and colours; what text has of them is tamed
+	plain             bool // no colours of our own
 }
 
 // Colours of grep's own.
@@ -27,6 +28,14 @@ const (
 	matchStyle  = "\x1b[1;31m"
 	noStyle     = "\x1b[m"
 )
+
+// styled is a text in a style, if there are to be any.
+func (f grepForm) styled(style, text string) string {
+	if f.plain {
+		return text
+	}
+	return style + text + noStyle
+}
 
 // A grepLine is what grep prints as JSON.
 type grepLine struct {
@@ -44,11 +53,11 @@ func (f grepForm) line(j *grepJob, artifact string, l grep.Line) {
 	w := &j.buf
 	if f.json {
 		out := grepLine{Build: j.build.UUID, Artifact: artifact, Line: l.Number, Matches: l.Matches}
-		if utf8.Valid(l.Text) {
-			text := string(l.Text)
+		if held := bytes.TrimSuffix(l.Text, []byte("\r")); utf8.Valid(held) {
+			text := string(held)
 			out.Text = &text
 		} else {
-			out.Bytes = l.Text
+			out.Bytes = held
 		}
 		writeJSON(w, out)
 		return
@@ -71,12 +80,12 @@ func (f grepForm) line(j *grepJob, artifact string, l grep.Line) {
 		w.WriteByte('\n')
 		return
 	}
-	fmt.Fprintf(w, "%s%d%s%c", numberStyle, l.Number, noStyle, mark)
-	text := coloured(l)
+	number := strconv.FormatInt(l.Number, 10)
+	fmt.Fprintf(w, "%s%c", f.styled(numberStyle, number), mark)
 	tame := terminal.NewWriter(w)
-	tame.Write(text)
+	tame.Continue(strings.Repeat(" ", len(number)) + "| ")
+	tame.Write(append(f.marked(l), '\n')) // which ends the line with its carriage return, if it has one
 	tame.Flush()
-	w.WriteByte('\n')
 }
 
 func (j *grepJob) matchedBefore() bool { return j.artifact != "" }
@@ -87,7 +96,7 @@ func (f grepForm) heading(j *grepJob, artifact string) {
 	if j.matchedBefore() {
 		j.buf.WriteByte('\n')
 	}
-	fmt.Fprintf(&j.buf, "%s%s/%s%s  %s\n", boldStyle, b.UUID[:12], artifact, noStyle, buildWords(b))
+	fmt.Fprintf(&j.buf, "%s  %s\n", f.styled(boldStyle, b.UUID[:12]+"/"+artifact), buildWords(b))
 }
 
 // buildWords are the facts of a build by which people know it.
@@ -121,9 +130,9 @@ func writeJSON(w *bytes.Buffer, line grepLine) {
 // maxShown is how many bytes of a line a terminal shows.
 const maxShown = 2000
 
-// coloured is a line with its matches in colour, for a terminal: of a long line
-// what is about the first match.
-func coloured(l grep.Line) []byte {
+// marked is a line with its matches in colour, for a terminal: of a long line what
+// is about the first match.
+func (f grepForm) marked(l grep.Line) []byte {
 	text, from := l.Text, 0
 	if len(text) > maxShown {
 		if len(l.Matches) > 0 {
@@ -141,7 +150,7 @@ func coloured(l grep.Line) []byte {
 		if start >= end {
 			continue
 		}
-		out = slices.Concat(out, text[at:start], []byte(matchStyle), text[start:end], []byte(noStyle))
+		out = append(append(out, text[at:start]...), f.styled(matchStyle, string(text[start:end]))...)
 		at = end
 	}
 	out = append(out, text[at:]...)

@@ -32,6 +32,8 @@ type grepper struct {
 	form       grepForm
 	artifacts  []vitrine.Glob // none: all text
 	noIndex    bool
+	named      bool          // the builds are those that were named
+	progress   bool          // show how far it is
 	cache      *remote.Cache // nil: none
 	records    *recordCache
 	identities func() ([]age.Identity, error) // once they are needed
@@ -44,10 +46,16 @@ type grepper struct {
 	scanned, skipped, fetched atomic.Int64 // bytes
 
 	matched  int64
-	trouble  int                 // the exit code for what could not be searched, 0 if all was
+	trouble  int                 // the exit code for what went wrong, 0 if nothing did
 	left     map[string][]string // builds that there is nothing to search of, by why
+	opened   bool                // something that is sealed
 	unopened []error             // one a build that no identity opens
 }
+
+// An identitiesError is that of an identity file, whatever is to be opened with it.
+type identitiesError struct{ error }
+
+func (e *identitiesError) Unwrap() error { return e.error }
 
 // A grepJob is one build to search. What is found comes as chunks of output, which
 // wait for the build's turn; when as many wait as out holds, the search does too.
@@ -56,6 +64,7 @@ type grepJob struct {
 	out     chan []byte
 	left    string // why there is nothing to search
 	errs    []error
+	opened  bool // something that is sealed
 	matched int64
 
 	ctx      context.Context
@@ -69,7 +78,9 @@ func (g *grepper) run(ctx context.Context, builds buildSource) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	g.left = make(map[string][]string)
-	g.bar = newBar("grep", 0, 0)
+	if g.progress {
+		g.bar = newBar("grep", 0, 0)
+	}
 	defer g.bar.end()
 
 	// Some more than cores, since some wait for the network.
@@ -109,7 +120,7 @@ func (g *grepper) run(ctx context.Context, builds buildSource) error {
 	g.tellLeft()
 	switch {
 	case ctx.Err() != nil:
-		return fmt.Errorf("interrupted: %d of %s were searched", g.done.Load(), count(int(g.known.Load()), "build"))
+		return ctx.Err()
 	case listErr != nil:
 		return listErr
 	case g.trouble != 0:
@@ -125,11 +136,12 @@ func (g *grepper) print(j *grepJob) error {
 	for {
 		select {
 		case <-j.ctx.Done():
-			return fmt.Errorf("interrupted: %d of %s were searched", g.done.Load(), count(int(g.known.Load()), "build"))
+			return j.ctx.Err()
 		case chunk, more := <-j.out:
 			if !more {
 				g.done.Add(1)
 				g.matched += j.matched
+				g.opened = g.opened || j.opened
 				return g.tell(j)
 			}
 			var err error
@@ -144,34 +156,32 @@ func (g *grepper) print(j *grepJob) error {
 // tell says on standard error what could not be searched of a build. It returns
 // what would go wrong with every other one too.
 func (g *grepper) tell(j *grepJob) error {
-	g.progress()
+	g.show()
 	if j.left != "" {
 		g.left[j.left] = append(g.left[j.left], j.build.UUID[:12])
 	}
 	for _, err := range j.errs {
 		var asked *crypto.IdentityError
-		if errors.Is(err, errNoIdentity) || errors.As(err, &asked) {
+		if errors.As(err, new(*identitiesError)) || errors.As(err, &asked) {
 			return err
 		}
-		code := exitCode(err)
-		switch {
-		case code == exitUnverified || g.trouble == 0 && code == exitNoIdentity:
-			g.trouble = code
-		case g.trouble == 0:
-			g.trouble = exitIncomplete
-		}
-		if code == exitNoIdentity {
+		switch code := exitCode(err); {
+		case code == exitNoIdentity:
 			g.unopened = append(g.unopened, err)
 			g.left[leftUnopened] = append(g.left[leftUnopened], j.build.UUID[:12])
 			continue
+		case code == exitUnverified:
+			g.trouble = code
+		case g.trouble == 0:
+			g.trouble = exitIncomplete
 		}
 		g.bar.aside(func() { fmt.Fprintf(os.Stderr, "vitrine: build %s: %s\n", j.build.UUID[:12], err) })
 	}
 	return nil
 }
 
-// Why there is nothing to search of a build. Of those that are elsewhere, or never
-// were, nothing is missing.
+// Why there is nothing to search of a build. In a history there are always some
+// such; of a build that was named it is a failure.
 const (
 	leftRunning     = "still running"
 	leftInterrupted = "interrupted (vitrine cat --partial reads what there is)"
@@ -197,8 +207,11 @@ func leftOf(b vitrine.Build) string {
 	return ""
 }
 
-// tellLeft says at the end which builds were not searched.
+// tellLeft says at the end which builds were not searched, a line for each reason.
 func (g *grepper) tellLeft() {
+	if len(g.unopened) > 0 && g.trouble == 0 && (g.named || !g.opened) {
+		g.trouble = exitNoIdentity
+	}
 	if len(g.unopened) == 1 {
 		fmt.Fprintf(os.Stderr, "vitrine: %s\n", g.unopened[0])
 		delete(g.left, leftUnopened)
@@ -208,7 +221,7 @@ func (g *grepper) tellLeft() {
 		if len(uuids) == 0 {
 			continue
 		}
-		if g.trouble == 0 && why != leftImported && why != leftLost {
+		if g.named && why != leftUnopened && g.trouble != exitUnverified {
 			g.trouble = exitIncomplete
 		}
 		const most = 5
@@ -221,7 +234,8 @@ func (g *grepper) tellLeft() {
 	}
 }
 
-func (g *grepper) progress() {
+// show shows how far the search is.
+func (g *grepper) show() {
 	g.bar.searched(int(g.done.Load()), int(g.known.Load()), g.scanned.Load(), g.skipped.Load(), g.fetched.Load())
 }
 
@@ -231,22 +245,29 @@ func (g *grepper) search(j *grepJob) {
 		return
 	}
 	record, err := g.record(j.ctx, j.build)
-	if err == nil {
-		err = g.reveal(j.ctx, record)
-	}
 	if err != nil {
 		j.errs = append(j.errs, err)
 		return
 	}
+	unopened := false // and so is all else that is sealed
+	failed := func(err error) bool {
+		if err == nil {
+			return false
+		}
+		j.errs = append(j.errs, err)
+		keyless := exitCode(err) == exitNoIdentity
+		unopened = unopened || keyless
+		return !keyless
+	}
+	if failed(g.reveal(j, record)) {
+		return
+	}
 	for _, a := range record.Artifacts {
-		if !g.wants(a) {
+		if !g.wants(a) || a.Sealed && unopened {
 			continue
 		}
-		if err := g.searchArtifact(j, record, a); err != nil {
-			j.errs = append(j.errs, err)
-			if exitCode(err) == exitNoIdentity || j.ctx.Err() != nil {
-				break // the others are no better
-			}
+		if failed(g.searchArtifact(j, record, a)) && j.ctx.Err() != nil {
+			break
 		}
 	}
 	j.flush()
@@ -281,9 +302,9 @@ func (g *grepper) record(ctx context.Context, b vitrine.Build) (record *vitrine.
 }
 
 // reveal gives artifacts the names that their readers know.
-func (g *grepper) reveal(ctx context.Context, record *vitrine.Record) error {
+func (g *grepper) reveal(j *grepJob, record *vitrine.Record) error {
 	return revealNames(record, func(a vitrine.Artifact, w io.Writer) error {
-		log, err := g.open(ctx, record, a)
+		log, err := g.open(j, record, a)
 		if err != nil {
 			return err
 		}
@@ -295,15 +316,17 @@ func (g *grepper) reveal(ctx context.Context, record *vitrine.Record) error {
 	})
 }
 
-func (g *grepper) open(ctx context.Context, record *vitrine.Record, a vitrine.Artifact) (*remoteLog, error) {
+func (g *grepper) open(j *grepJob, record *vitrine.Record, a vitrine.Artifact) (*remoteLog, error) {
 	var ids []age.Identity
 	if a.Sealed {
 		var err error
 		if ids, err = g.identities(); err != nil {
-			return nil, err
+			return nil, &identitiesError{err}
 		}
 	}
-	return openLog(ctx, g.client, record, a, ids, g.cache)
+	log, err := openLog(j.ctx, g.client, record, a, ids, g.cache)
+	j.opened = j.opened || err == nil && a.Sealed
+	return log, err
 }
 
 // wants reports whether an artifact is to be searched: without globs if it is
@@ -318,7 +341,7 @@ func (g *grepper) wants(a vitrine.Artifact) bool {
 }
 
 func (g *grepper) searchArtifact(j *grepJob, record *vitrine.Record, a vitrine.Artifact) error {
-	log, err := g.open(j.ctx, record, a)
+	log, err := g.open(j, record, a)
 	if err != nil {
 		return err
 	}
@@ -349,7 +372,7 @@ func (g *grepper) searchArtifact(j *grepJob, record *vitrine.Record, a vitrine.A
 	o.Progress = func(n int64) {
 		g.scanned.Add(n)
 		fetched()
-		g.progress()
+		g.show()
 		if len(j.out) < cap(j.out) {
 			j.flush() // what was found is not held back, where that makes nobody wait
 		}
@@ -362,11 +385,11 @@ func (g *grepper) searchArtifact(j *grepJob, record *vitrine.Record, a vitrine.A
 		return nil
 	})
 	j.matched += found
+	if err != nil {
+		return log.explain(err) // what was counted until then is no count
+	}
 	if found > 0 {
 		g.form.total(j, a.Name, found)
-	}
-	if err != nil {
-		return log.explain(err)
 	}
 	return nil
 }

@@ -31,7 +31,7 @@ type bar struct {
 // newBar begins a bar for a number of files and of bytes; it may be told of more.
 func newBar(what string, files int, total int64) *bar {
 	fd := int(os.Stderr.Fd())
-	if !term.IsTerminal(fd) {
+	if !term.IsTerminal(fd) || os.Getenv("TERM") == "dumb" {
 		return nil
 	}
 	width, _, err := term.GetSize(fd)

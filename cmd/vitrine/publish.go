@@ -392,7 +392,7 @@ func publishSpool(cmd *cobra.Command, args []string) error {
 		case errors.Is(err, errUsage):
 			return err
 		case cmd.Context().Err() != nil:
-			return fmt.Errorf("interrupted: %w", errors.Join(cmd.Context().Err(), err))
+			return errors.Join(cmd.Context().Err(), err)
 		case errors.Is(err, publish.ErrBusy): // it is being sent
 			continue
 		case err != nil:

@@ -12,6 +12,7 @@ import (
 
 	"filippo.io/age"
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"vitrine/client"
 	"vitrine/crypto"
@@ -26,6 +27,8 @@ const (
 	exitUsage      = 2
 	exitNoIdentity = 3
 	exitUnverified = 4
+
+	exitInterrupted = 130 // as of what a shell says an interrupt ended
 )
 
 // errUnverified is wrapped by what a check of a record or artifact found wrong.
@@ -62,8 +65,20 @@ func run(ctx context.Context, args []string) int {
 	if errors.As(err, &silent) {
 		return silent.code
 	}
-	code := exitCode(err)
-	fmt.Fprintf(os.Stderr, "vitrine: %s\n", err)
+	code, text := exitCode(err), err.Error()
+	if ctx.Err() != nil && code == exitFailed {
+		// What it failed with is that it was told to stop. What is to be done then,
+		// which stands below an error, stays.
+		code = exitInterrupted
+		_, hints, more := strings.Cut(text, "\n")
+		if text = "interrupted"; more {
+			text += "\n" + hints
+		}
+		if term.IsTerminal(int(os.Stderr.Fd())) {
+			fmt.Fprintln(os.Stderr) // the terminal has written ^C somewhere
+		}
+	}
+	fmt.Fprintf(os.Stderr, "vitrine: %s\n", text)
 	if !started {
 		code = exitUsage
 		fmt.Fprintln(os.Stderr, "see vitrine help")
@@ -105,7 +120,7 @@ them, and shows everybody what was deployed when. Who can open them stands in a
 keyring: a directory in git.
 
 Exit status: 0 done, 1 failed, 2 wrong usage, 3 no identity matches,
-4 verification failed.`,
+4 verification failed, 130 interrupted.`,
 		Example: `  vitrine demo                        a whole example on this machine
   vitrine publish --job deploy-web --result SUCCESS logs/
   vitrine get 3f0c9a51 -o logs/`,
