@@ -280,6 +280,23 @@ func TestCacheBound(t *testing.T) {
 	}
 }
 
+// A cache that is opened with a lower bound than before keeps to it at once.
+func TestCacheIsTrimmedWhenOpened(t *testing.T) {
+	dir := t.TempDir()
+	s := newSource(mib)
+	f := s.open(t, s.in(openCache(t, dir, 4*mib)))
+	s.read(t, f, 0, mib)
+	f.Close()
+	openCache(t, dir, 4*mib)
+	if total := sizeOf(t, dir); total < mib {
+		t.Errorf("%d bytes are left below the bound", total)
+	}
+	openCache(t, dir, 100*kib)
+	if total := sizeOf(t, dir); total > 100*kib {
+		t.Errorf("%d bytes are left", total)
+	}
+}
+
 // sizeOf is what the cache's files take on the disk.
 func sizeOf(t *testing.T, dir string) (total int64) {
 	t.Helper()
