@@ -39,22 +39,37 @@ type Line struct {
 const maxHead = 512
 
 // Of tells what a line is, which may have colours and a time before it.
-func Of(line []byte) Line {
-	if l, ok := section(line); ok {
-		return l
-	}
-	var buffer [maxHead]byte
-	text := head(buffer[:0], line)
-	at, rest := cutTime(text)
-	l := Line{Time: at}
-	if text := cutSource(rest); !at.IsZero() && len(text) < len(rest) { // Zuul's: TIME | HOST | TEXT
-		if s := string(text); s == "ERROR" || s == "MODULE FAILURE" {
-			l.Kind, l.Name = Failed, name(bytes.Trim(rest[:len(rest)-len(text)], " |"))
+func Of(line []byte) (l Line) {
+	if i := indexAt(line[:min(len(line), 64)], "section_", len("section")); i >= 0 {
+		if l, ok := section(line, i); ok {
 			return l
 		}
-		rest = text
 	}
-	rest = bytes.TrimRight(rest, " \t")
+	text := head(line)
+	if bytes.IndexByte(text, escape) < 0 {
+		return of(text)
+	}
+	var buffer [maxHead]byte
+	return of(Strip(buffer[:0], text))
+}
+
+// of tells what a line is by its head, without escape sequences.
+func of(text []byte) (l Line) {
+	at, rest := cutTime(text)
+	timed := !at.IsZero()
+	l.Time = at
+	if timed {
+		if text := cutSource(rest); len(text) < len(rest) { // Zuul's: TIME | HOST | TEXT
+			if s := string(text); s == "ERROR" || s == "MODULE FAILURE" {
+				l.Kind, l.Name = Failed, name(bytes.Trim(rest[:len(rest)-len(text)], " |"))
+				return l
+			}
+			rest = text
+		}
+	}
+	for len(rest) > 0 && isBlank(rest[len(rest)-1]) {
+		rest = rest[:len(rest)-1]
+	}
 	if len(rest) == 0 {
 		return l
 	}
@@ -70,7 +85,7 @@ func Of(line []byte) Line {
 		if host, ok := recapHost(rest); ok {
 			l.Kind, l.Name = Recap, host
 		} else {
-			l.Kind = severity(rest, !at.IsZero())
+			l.Kind = severity(rest, timed)
 		}
 	}
 	return l
@@ -79,10 +94,7 @@ func Of(line []byte) Line {
 // Body is what a line says: without escape sequences, without a time before it,
 // and the host that Zuul writes there. Without any of them it is the line itself.
 func Body(line []byte) []byte {
-	line = bytes.TrimRight(line, "\r\n")
-	if i := bytes.LastIndexByte(line, '\r'); i >= 0 {
-		line = line[i+1:]
-	}
+	line = shown(line)
 	if bytes.IndexByte(line, escape) >= 0 {
 		line = Strip(nil, line)
 	}
@@ -98,25 +110,30 @@ func TimeOf(line []byte) time.Time {
 	if len(line) > cap(buffer) {
 		line = line[:cap(buffer)]
 	}
-	at, _ := cutTime(head(buffer[:0], line))
+	line = head(line)
+	if bytes.IndexByte(line, escape) >= 0 {
+		line = Strip(buffer[:0], line)
+	}
+	at, _ := cutTime(line)
 	return at
 }
 
-// head is the beginning of what a line shows: without escape sequences, and of
-// what carriage returns have written over one another the last. It is in buffer,
-// up to its capacity, if something had to be taken out.
-func head(buffer, line []byte) []byte {
-	line = bytes.TrimRight(line, "\r\n")
-	if i := bytes.LastIndexByte(line, '\r'); i >= 0 {
-		line = line[i+1:]
+// head is the beginning of what a line shows.
+func head(line []byte) []byte {
+	line = shown(line)
+	return line[:min(len(line), maxHead)]
+}
+
+// shown is what a line shows of what carriage returns have written over one
+// another: the last, without the end of the line.
+func shown(line []byte) []byte {
+	for n := len(line); n > 0 && (line[n-1] == '\n' || line[n-1] == '\r'); n = len(line) {
+		line = line[:n-1]
 	}
-	if len(line) > maxHead {
-		line = line[:maxHead]
+	if bytes.IndexByte(line, '\r') >= 0 { // quick, while looking from the end is not
+		line = line[bytes.LastIndexByte(line, '\r')+1:]
 	}
-	if bytes.IndexByte(line, escape) < 0 {
-		return line
-	}
-	return Strip(buffer, line)
+	return line
 }
 
 // ansible tells the headings and failures of Ansible, and of what Zuul shows of it.
@@ -155,23 +172,24 @@ func ansible(text []byte) (Kind, string) {
 
 // recapHost returns the host of a line of the recap.
 func recapHost(text []byte) (string, bool) {
-	host, counts, ok := bytes.Cut(text, []byte(" : ok="))
+	end := bytes.IndexByte(text, ' ')
+	if end <= 0 {
+		return "", false
+	}
+	after := end
+	for after < len(text) && text[after] == ' ' {
+		after++
+	}
+	counts, ok := bytes.CutPrefix(text[after:], []byte(": ok="))
 	if !ok || !bytes.Contains(counts, []byte("failed=")) || !bytes.Contains(counts, []byte("unreachable=")) {
 		return "", false
 	}
-	host = bytes.TrimRight(host, " ")
-	if len(host) == 0 || bytes.IndexByte(host, ' ') >= 0 {
-		return "", false
-	}
-	return name(host), true
+	return name(text[:end]), true
 }
 
-// section tells GitLab's marks, which a carriage return hides from people.
-func section(line []byte) (Line, bool) {
-	i := bytes.Index(line[:min(len(line), 64)], []byte("section_"))
-	if i < 0 {
-		return Line{}, false
-	}
+// section tells GitLab's marks, which a carriage return hides from people, and of
+// which one may begin at i.
+func section(line []byte, i int) (Line, bool) {
 	at, before := cutTime(line[:i])
 	before = Strip(nil, before)
 	if len(bytes.TrimLeft(before, "0123456789OE+ \r")) > 0 { // newer runners write 00O and the like before a line

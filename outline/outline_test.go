@@ -182,6 +182,24 @@ func TestTimeOf(t *testing.T) {
 }
 
 // TestRealLogs holds what real logs are told to be against what grep finds in them.
+// A date is the one that package time makes of it, if there is such a day.
+func TestDates(t *testing.T) {
+	for _, year := range []int{1970, 1972, 1999, 2000, 2026, 2028, 2100, 9999} {
+		for month := 1; month <= 12; month++ {
+			for day := 1; day <= 31; day++ {
+				want := time.Date(year, time.Month(month), day, 23, 59, 60, 5000, time.UTC)
+				if time.Date(year, time.Month(month), day, 0, 0, 0, 0, time.UTC).Day() != day {
+					want = time.Time{}
+				}
+				line := fmt.Sprintf("%d-%02d-%02d 23:59:60.000005 x", year, month, day)
+				if got := TimeOf([]byte(line)); got != want {
+					t.Errorf("%s: %s, want %s", line, got, want)
+				}
+			}
+		}
+	}
+}
+
 func TestRealLogs(t *testing.T) {
 	for file, want := range map[string]string{
 		"base-success.log":       "play 3 task 16 failed 3 error 0 warning 2 recap 5 group 0",

@@ -8,7 +8,7 @@ import "bytes"
 // program, the word may come a little later.
 func severity(text []byte, timed bool) Kind {
 	indented := text[0] == ' ' || text[0] == '\t'
-	text = bytes.TrimLeft(text, " \t")
+	text = trimBlank(text)
 	first, rest := cutWord(text)
 	if k := word(first, rest, indented); k != Plain {
 		return k
@@ -34,12 +34,40 @@ func severity(text []byte, timed bool) Kind {
 
 // cutWord returns what is before the first space, and what is after.
 func cutWord(text []byte) (word, rest []byte) {
-	text = bytes.TrimLeft(text, " \t")
-	i := bytes.IndexAny(text, " \t")
-	if i < 0 {
-		return text, nil
+	text = trimBlank(text)
+	for i, c := range text {
+		if isBlank(c) {
+			return text[:i], text[i+1:]
+		}
 	}
-	return text[:i], text[i+1:]
+	return text, nil
+}
+
+// trimBlank takes spaces and tabs off the beginning of a text.
+func trimBlank(text []byte) []byte {
+	for len(text) > 0 && isBlank(text[0]) {
+		text = text[1:]
+	}
+	return text
+}
+
+func isBlank(c byte) bool { return c == ' ' || c == '\t' }
+
+// indexAt is where a word first begins in a text, or -1. It looks for the letter
+// at an index of the word, one that is rare in logs and not in the word again: that
+// is quicker than to look for the word.
+func indexAt(text []byte, word string, at int) int {
+	for i := at; i < len(text); i++ {
+		next := bytes.IndexByte(text[i:], word[at])
+		if next < 0 {
+			return -1
+		}
+		i += next
+		if begin := i - at; len(text)-begin >= len(word) && string(text[begin:begin+len(word)]) == word {
+			return begin
+		}
+	}
+	return -1
 }
 
 // level tells the words for a severity that the log of a program has.
@@ -192,7 +220,7 @@ func phrase(text, first, rest []byte) Kind {
 // pair tells lines of fields: level=error and "level":"error".
 func pair(text []byte) Kind {
 	text = text[:min(len(text), 256)]
-	i := bytes.Index(text, []byte("level"))
+	i := indexAt(text, "level", len("le"))
 	if i < 0 {
 		return Plain
 	}

@@ -40,10 +40,10 @@ func cutTime(text []byte) (time.Time, []byte) {
 	}
 	var offset int
 	offset, s = cutZone(s)
-	t := time.Date(year, time.Month(month), day, hour, minute, second-offset, nanos, time.UTC)
-	if time.Date(year, time.Month(month), day, 0, 0, 0, 0, time.UTC).Day() != day {
-		return time.Time{}, text // of the kind of 30 February
+	if day > 28 && day > daysIn(year, month) {
+		return time.Time{}, text
 	}
+	t := time.Unix(int64(daysSince1970(year, month, day)*86400+hour*3600+minute*60+second-offset), int64(nanos)).UTC()
 	if len(s) > 0 && s[0] != ' ' && s[0] != ']' && s[0] != '|' && s[0] != '\t' && s[0] != ':' {
 		return time.Time{}, text
 	}
@@ -60,6 +60,29 @@ func cutTime(text []byte) (time.Time, []byte) {
 		s = s[1:] // one: what is indented stays so
 	}
 	return t, s
+}
+
+// daysIn is the number of days of a month.
+func daysIn(year, month int) int {
+	switch month {
+	case 4, 6, 9, 11:
+		return 30
+	case 2:
+		if year%4 == 0 && (year%100 != 0 || year%400 == 0) {
+			return 29
+		}
+		return 28
+	}
+	return 31
+}
+
+// daysSince1970 is the number of days from 1970 on to a date that is not before.
+// It is here since time.Date takes longer than all else that is done for a line.
+func daysSince1970(year, month, day int) int {
+	if month < 3 { // years that begin with March end with the leap day
+		year, month = year-1, month+12
+	}
+	return 365*year + year/4 - year/100 + year/400 + (153*month-457)/5 + day - 719469
 }
 
 // cutZone returns the seconds east of UTC that a text begins with; 0 if it has
