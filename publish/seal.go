@@ -17,7 +17,6 @@ import (
 
 	"vitrine"
 	"vitrine/crypto"
-	"vitrine/summary"
 )
 
 const (
@@ -41,7 +40,7 @@ type artifactWriter struct {
 	buffer *bufio.Writer
 	hash   hash.Hash
 	record artifact
-	scan   *summary.Scanner // of a text that a summary is made of; else nil
+	scan   *scan // of a text that a summary is made of; else nil
 }
 
 // Write takes plaintext.
@@ -75,7 +74,7 @@ type artifact struct {
 func (b *Build) newArtifact(path string, head []byte) (*artifactWriter, error) {
 	w, err := b.beginArtifact(path, head, !b.service.IsPublic(path), b.service.ShowsName(path))
 	if err == nil && b.summarize && isLog(mediaType(path, head)) {
-		w.scan = summary.NewScanner(path, b.patterns)
+		w.scan = newScan(path, b.patterns)
 	}
 	return w, err
 }
@@ -117,6 +116,9 @@ func (b *Build) beginArtifact(path string, head []byte, sealed, named bool) (*ar
 
 // discard gives the artifact up.
 func (w *artifactWriter) discard() {
+	if w.scan != nil {
+		w.scan.end()
+	}
 	w.temp.Close()
 	os.Remove(w.temp.Name())
 }
@@ -130,6 +132,9 @@ func (w *artifactWriter) end() error {
 	if err != nil {
 		w.discard()
 		return err
+	}
+	if w.scan != nil {
+		w.scan.end()
 	}
 	w.record.Size = w.stored.Load()
 	w.record.SHA256 = hex.EncodeToString(w.hash.Sum(nil))
@@ -147,7 +152,7 @@ func (w *artifactWriter) keep() error {
 	}
 	w.build.include(w.record)
 	if w.scan != nil {
-		w.build.tell(w.scan)
+		w.build.tell(w.scan.scanner)
 	}
 	return nil
 }
