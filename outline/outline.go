@@ -8,6 +8,7 @@ package outline
 
 import (
 	"bytes"
+	"strings"
 	"time"
 )
 
@@ -19,9 +20,10 @@ const (
 	Plain    Kind = ""
 	Play     Kind = "play"  // PLAY [NAME] ***
 	Task     Kind = "task"  // TASK [NAME] ***
-	Group    Kind = "group" // ::group::NAME, --- NAME, section_start: and the like begin one
+	Group    Kind = "group" // ::group::NAME, section_start: and the like begin one
 	GroupEnd Kind = "endgroup"
-	Failed   Kind = "failed" // fatal: [HOST]: …, failed: [HOST] …
+	Heading  Kind = "heading" // --- NAME and the like: what follows belongs to it until the next
+	Failed   Kind = "failed"  // fatal: [HOST]: …, failed: [HOST] …
 	Error    Kind = "error"
 	Warning  Kind = "warning"
 	Recap    Kind = "recap" // PLAY RECAP, and the hosts below it
@@ -253,6 +255,10 @@ func rule(text []byte) (Kind, string) {
 		return Plain, ""
 	}
 	heading := text[4:]
+	switch strings.ToLower(string(heading)) { // of a test's two texts
+	case "expected", "actual", "want", "got":
+		return Plain, ""
+	}
 	for _, word := range []string{"a/", "b/", "before", "after", "/"} {
 		if bytes.HasPrefix(heading, []byte(word)) {
 			return Plain, ""
@@ -277,5 +283,5 @@ func rule(text []byte) (Kind, string) {
 	if bytes.IndexByte(heading, '\t') >= 0 || bytes.IndexByte(heading, ' ') < 0 && bytes.ContainsAny(heading, "/.") {
 		return Plain, "" // a file
 	}
-	return Group, name(bytes.TrimRight(heading, string(text[0])+" "))
+	return Heading, name(bytes.TrimRight(heading, string(text[0])+" "))
 }

@@ -115,7 +115,7 @@ func (s *Scanner) scan(line []byte) {
 	case outline.Plain:
 	case outline.Play, outline.GroupEnd:
 		s.task, s.taskLine = "", s.log.Lines
-	case outline.Task, outline.Group:
+	case outline.Task, outline.Group, outline.Heading:
 		s.task, s.taskLine = l.Name, s.log.Lines
 	case outline.Recap:
 		if l.Name == "" {

@@ -294,6 +294,7 @@ func nextOf(r *request, log **reader, number int64) (rawLine, error) {
 	if line.n, err = lengthOf(r.log, line.off, end); err != nil {
 		return line, err
 	}
+	line.returns = 0
 	*log = newReader(r.Context(), r.log, end)
 	return line, nil
 }

@@ -21,11 +21,13 @@ import (
 )
 
 type shownLine struct {
-	Text  string
-	Cut   bool
-	Bytes int64
-	Kind  string
-	Time  int64
+	Text    string
+	Cut     bool
+	Bytes   int64
+	Shown   int64
+	Returns int64
+	Kind    string
+	Time    int64
 }
 
 type shownLines struct {
@@ -121,10 +123,10 @@ func TestLines(t *testing.T) {
 		{"invalid UTF-8", "a\xffb\xc3\n\xed\xa0\x80", 1, []shownLine{{Text: "a\ufffdb\ufffd", Bytes: 4}, {Text: "\ufffd\ufffd\ufffd", Bytes: 3}}},
 		{"NUL and escapes", "\x00\x1b[2J\x1b]52;c;eA==\a\u2028</script>\n", 1, []shownLine{{Text: "\x00\x1b[2J\x1b]52;c;eA==\a\u2028</script>", Bytes: 29}}},
 		{"progress bar", "10%\r20%\r\n", 1, []shownLine{{Text: "10%\r20%\r", Bytes: 8}}},
-		{"long", long + "\nx\n", 1, []shownLine{{Text: long[:4096], Cut: true, Bytes: 5000}, {Text: "x", Bytes: 1}}},
+		{"long", long + "\nx\n", 1, []shownLine{{Text: long[:4096], Cut: true, Bytes: 5000, Shown: 4096}, {Text: "x", Bytes: 1}}},
 		{"just not long", long[:4096] + "\n", 1, []shownLine{{Text: long[:4096], Bytes: 4096}}},
-		{"cut within a character", long[:4095] + "€uro", 1, []shownLine{{Text: long[:4095], Cut: true, Bytes: 4101}}},
-		{"cut where none is", long[:4095] + "\xff\xffx", 1, []shownLine{{Text: long[:4095] + "\ufffd", Cut: true, Bytes: 4098}}},
+		{"cut within a character", long[:4095] + "€uro", 1, []shownLine{{Text: long[:4095], Cut: true, Bytes: 4101, Shown: 4095}}},
+		{"cut where none is", long[:4095] + "\xff\xffx", 1, []shownLine{{Text: long[:4095] + "\ufffd", Cut: true, Bytes: 4098, Shown: 4096}}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -135,6 +137,22 @@ func TestLines(t *testing.T) {
 				t.Errorf("got  %.300q\nwant %.300q", fmt.Sprint(got.Lines), fmt.Sprint(test.want))
 			}
 		})
+	}
+}
+
+// Of a line that is cut, the next piece begins where the text ended, whatever bytes it has.
+func TestShown(t *testing.T) {
+	line := strings.Repeat("\xff", 2000) + "€" + strings.Repeat("1234567890", 1000)
+	v := startLogs(t, line+"\n"+strings.Repeat("50%\r", 3000)+"done\r\n")
+	var got shownLines
+	v.json("api/log/0/lines?from=1&count=2", &got)
+	var piece struct{ Text string }
+	v.json(fmt.Sprintf("api/log/0/line?n=1&count=20000&off=%d", got.Lines[0].Shown), &piece)
+	if got.Lines[0].Text+piece.Text != strings.ToValidUTF8(strings.ReplaceAll(line, "\xff", "\ufffd"), "") {
+		t.Errorf("from byte %d on it goes on with %.20q", got.Lines[0].Shown, piece.Text)
+	}
+	if n := got.Lines[1].Returns; n != 3000 {
+		t.Errorf("it goes back %d times", n)
 	}
 }
 

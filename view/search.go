@@ -3,6 +3,7 @@ package view
 import (
 	"context"
 	"net/http"
+	"unicode/utf8"
 
 	"vitrine/grep"
 	"vitrine/lines"
@@ -12,14 +13,24 @@ const (
 	maxQuery   = 1000     // bytes of what is searched for
 	maxMatches = 100_000  // lines that a search tells of
 	maxSpans   = 100      // matches of one line that it tells of
+	maxFar     = 200      // bytes of a match behind what is shown of a line that it tells
+	maxAround  = 60       // bytes before and after such a match
 	wholeLine  = 64 << 10 // bytes of a line that grep gives whole for sure
 )
 
 // A matchedLine is one that a search found.
 type matchedLine struct {
 	Line  int64    `json:"line"`
-	Spans [][2]int `json:"spans"`         // in the text that is shown, in UTF-16 units
-	Off   int64    `json:"off,omitempty"` // of the first match, in bytes of the line, if none is in that text
+	Spans [][2]int `json:"spans"` // in the text that is shown, in UTF-16 units
+	Far   *far     `json:"far,omitempty"`
+}
+
+// far is the first match of a line if none is in the text that is shown.
+type far struct {
+	Off    int64  `json:"off"` // in bytes of the line
+	Before string `json:"before"`
+	Text   string `json:"text"`
+	After  string `json:"after"`
 }
 
 // search tells of all lines that match, and goes on counting when it has told of
@@ -165,7 +176,13 @@ func matchOf(ctx context.Context, log *lines.Log, l grep.Line) (matchedLine, err
 		m.Spans = utf16Spans(shown, spans)
 	}
 	if len(m.Spans) == 0 && len(spans) > 0 {
-		m.Off = skipped + int64(spans[0][0])
+		from, to := spans[0][0], spans[0][1]
+		begin, end := max(0, from-maxAround), min(len(l.Text), to+maxAround)
+		for begin < from && !utf8.RuneStart(l.Text[begin]) {
+			begin++
+		}
+		text, after := l.Text[from:min(to, from+maxFar)], l.Text[to:end]
+		m.Far = &far{skipped + int64(from), string(l.Text[begin:from]), string(text[:wholeRunes(text)]), string(after[:wholeRunes(after)])}
 	}
 	return m, nil
 }

@@ -6,14 +6,9 @@ import (
 	"net/http"
 	"sync"
 	"time"
-
-	"vitrine/outline"
 )
 
-const (
-	maxMarks   = 200_000 // lines that a scan tells of
-	flushEvery = 100 * time.Millisecond
-)
+const flushEvery = 100 * time.Millisecond
 
 // A stream sends JSON values, one a line, and now and then how far it has come.
 type stream struct {
@@ -83,47 +78,4 @@ func (s *stream) close(v any, err error) {
 	}
 	s.json.Encode(v)
 	s.out.Flush()
-}
-
-// A markedLine is one that has a kind.
-type markedLine struct {
-	Line int64        `json:"line"`
-	Kind outline.Kind `json:"kind"`
-	Name string       `json:"name"`
-}
-
-type more struct {
-	More bool `json:"more"`
-}
-
-// scan tells of all lines that have a kind.
-func scan(w http.ResponseWriter, r *request) error {
-	log, ahead := newPass(r.Context(), r.log, 0)
-	defer ahead.Close()
-	out := newStream(w)
-	var n int64
-	marks := 0
-	line, err := log.next(0)
-	for ; err == nil; line, err = log.next(0) {
-		if n++; n%1024 == 0 {
-			out.reach(progress{At: log.off, Line: n})
-		}
-		if marks > maxMarks {
-			continue
-		}
-		of := outline.Of(line.text)
-		if of.Kind == outline.Plain {
-			continue
-		}
-		if marks++; marks > maxMarks {
-			out.send(more{true})
-			continue
-		}
-		out.send(markedLine{n, of.Kind, of.Name})
-	}
-	out.close(struct {
-		Done  bool  `json:"done"`
-		Lines int64 `json:"lines"`
-	}{true, n}, ignoreEnd(err))
-	return nil
 }

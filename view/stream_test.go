@@ -32,12 +32,60 @@ func TestScan(t *testing.T) {
 	}
 }
 
-// A log of nothing but errors fills neither the page nor the server.
-func TestScanBound(t *testing.T) {
-	const n = 200_010
-	text := startLogs(t, strings.Repeat("fatal: [a]: FAILED!\n", n)).text(200, "api/log/0/scan")
-	if marks := strings.Count(text, `"failed"`); marks != 200_000 || !strings.HasSuffix(text, fmt.Sprintf("{\"done\":true,\"lines\":%d}\n", n)) || strings.Count(text, `{"more":true}`) != 1 {
-		t.Errorf("%d marks, then %s", marks, text[len(text)-100:])
+// However many lines of one sort there are: what is told of the others is whole.
+func TestScanBounds(t *testing.T) {
+	const most = 100_000
+	for _, test := range []struct {
+		line, kind, sort string
+		most             int
+	}{
+		{"fatal: [a]: FAILED!", "failed", "errors", most},
+		{"WARNING: x", "warning", "warnings", most},
+		{"TASK [x] ***", "task", "sections", 2 * most},
+	} {
+		n := test.most + 10
+		text := startLogs(t, "fatal: [a]: FAILED!\nTASK [first]\nWARNING: first\n"+strings.Repeat(test.line+"\n", n)+"ERROR: x\nTASK [y]\nWARNING: z\n").text(200, "api/log/0/scan")
+		if marks := strings.Count(text, `"kind":"`+test.kind+`"`); marks != test.most {
+			t.Errorf("%s: %d", test.kind, marks)
+		}
+		if more := fmt.Sprintf(`{"more":"%s","line":%d}`, test.sort, test.most+3); strings.Count(text, `"more"`) != 1 || !strings.Contains(text, more) {
+			t.Errorf("%s: not %s", test.kind, more)
+		}
+		for i, kind := range []string{"error", "task", "warning"} {
+			if last := fmt.Sprintf(`{"line":%d,"kind":"%s"`, n+4+i, kind); strings.Contains(text, last) == (kind == test.kind || kind == "error" && test.kind == "failed") {
+				t.Errorf("%s: %s at the end: %v", test.kind, kind, strings.Contains(text, last))
+			}
+		}
+		if !strings.HasSuffix(text, fmt.Sprintf("{\"done\":true,\"lines\":%d}\n", n+6)) {
+			t.Errorf("%s: ends with %s", test.kind, text[len(text)-100:])
+		}
+	}
+}
+
+// What failed and was ignored is a warning, however long its message is.
+func TestScanIgnored(t *testing.T) {
+	const long = "fatal: [a]: FAILED! => {\n    \"msg\": \"x\",\n    error: y\n}\n"
+	for text, want := range map[string]string{
+		"fatal: [a]: FAILED! => {}\n...ignoring\n":                                      "1 warning",
+		"\x1b[0;31mfatal: [a]: FAILED! => {}\x1b[0m\n\x1b[0;36m...ignoring\x1b[0m\n":    "1 warning",
+		"fatal: [a]: FAILED! => {}\nok: [b]\n...ignoring\n":                             "1 failed",
+		"fatal: [a]: FAILED! => {}\nfatal: [b]: FAILED! => {}\n...ignoring\n":           "1 failed 2 warning",
+		"fatal: [a]: FAILED! => {}":                                                     "1 failed",
+		long + "...ignoring\nERROR: z\n":                                                "1 warning 6 error",
+		long + "ok: [b]\n...ignoring\n":                                                 "1 failed",
+		long + " \n...ignoring\n":                                                       "1 failed",
+		"...ignoring\n":                                                                 "",
+		"fatal: [a]: FAILED! => {\n" + strings.Repeat(" x\n", 300) + "}\n...ignoring\n": "1 failed",
+	} {
+		var got []string
+		for _, e := range startLogs(t, text).events("api/log/0/scan") {
+			if e["kind"] != nil {
+				got = append(got, fmt.Sprint(e["line"], " ", e["kind"]))
+			}
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%.100q: %q, want %q", text, got, want)
+		}
 	}
 }
 
@@ -110,7 +158,8 @@ func TestSearchLongLine(t *testing.T) {
 	if fmt.Sprint(got[0]) != "map[line:2 spans:[[4090 4096]]]" {
 		t.Errorf("one of two is shown: %v", got[0])
 	}
-	if fmt.Sprint(got[1]["spans"]) != "[]" || got[1]["off"] != 5_000_000.0 {
+	far, _ := got[1]["far"].(map[string]any)
+	if fmt.Sprint(got[1]["spans"]) != "[]" || far["off"] != 5_000_000.0 || far["before"] != strings.Repeat("-", 60) || far["text"] != "needle" || far["after"] != strings.Repeat("-", 60) {
 		t.Errorf("none is shown: %v", got[1])
 	}
 }

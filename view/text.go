@@ -26,8 +26,9 @@ type reader struct {
 
 // A rawLine is a line as it stands in the log, valid until the next is read.
 type rawLine struct {
-	off, n int64  // where it begins, and its length without the line feed
-	text   []byte // its beginning, of at most maxText bytes
+	off, n  int64  // where it begins, and its length without the line feed
+	text    []byte // its beginning, of at most maxText bytes
+	returns int64  // carriage returns that something follows
 }
 
 // newReader reads some lines of a log from off on, until ctx ends.
@@ -59,6 +60,10 @@ func (r *reader) next(limit int64) (rawLine, error) {
 			piece = piece[:len(piece)-1]
 		}
 		line.n += int64(len(piece))
+		line.returns += int64(bytes.Count(piece, []byte{'\r'}))
+		if ended && bytes.HasSuffix(piece, []byte{'\r'}) {
+			line.returns--
+		}
 		r.text = append(r.text, piece[:min(len(piece), maxText-len(r.text))]...)
 		line.text = r.text
 		switch {
@@ -87,15 +92,21 @@ func (r contextReader) Read(p []byte) (int, error) {
 
 // A shownLine is a line as the page gets it.
 type shownLine struct {
-	Text  string       `json:"text"`
-	Cut   bool         `json:"cut"`
-	Bytes int64        `json:"bytes"` // of the whole line
-	Kind  outline.Kind `json:"kind"`
-	Time  int64        `json:"time,omitempty"` // Unix milliseconds
+	Text    string       `json:"text"`
+	Cut     bool         `json:"cut"`
+	Bytes   int64        `json:"bytes"`             // of the whole line
+	Shown   int64        `json:"shown,omitempty"`   // bytes of a line that is cut which text stands for
+	Returns int64        `json:"returns,omitempty"` // how often such a line goes back to its beginning; 0 if that is not known
+	Kind    outline.Kind `json:"kind"`
+	Time    int64        `json:"time,omitempty"` // Unix milliseconds
 }
 
 func show(line rawLine) shownLine {
-	s := shownLine{Text: string(shownText(line)), Bytes: line.n, Cut: line.n > int64(len(line.text))}
+	text := shownText(line)
+	s := shownLine{Text: string(text), Bytes: line.n, Cut: line.n > int64(len(line.text))}
+	if s.Cut {
+		s.Shown, s.Returns = int64(len(text)), line.returns
+	}
 	of := outline.Of(line.text)
 	s.Kind = of.Kind
 	if !of.Time.IsZero() {
