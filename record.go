@@ -103,6 +103,11 @@ const (
 	SealedRawSuffix = ".age"     // age alone: what does not compress
 )
 
+// HeaderSHA256 is the name, in the metadata of a sealed artifact, of the lower-case
+// hex SHA-256 of its age header and the nonce after it. Who reads parts of the
+// file, and so can't check its hash, knows by it that they are of that file.
+const HeaderSHA256 = "age_header_sha256"
+
 // PlainPath is the path of the artifact's plaintext: the one that was published
 // and the one that get writes.
 func (a Artifact) PlainPath() string {
@@ -362,6 +367,9 @@ func (r *Record) validateArtifacts(bad badFunc) error {
 			if ValidText(k, MaxString) != nil || ValidText(v, MaxText) != nil {
 				return bad("metadata", "%q: too long, or with a control character", k)
 			}
+		}
+		if sum, ok := a.Metadata[HeaderSHA256]; ok && (!a.Sealed || !hexSHA256.MatchString(sum)) {
+			return bad("metadata", "%s is %q: want 64 lower-case hex digits, of a sealed artifact", HeaderSHA256, sum)
 		}
 		if err := cmp.Or(plain.Add(a.PlainPath()), stored.Add(a.Path)); err != nil {
 			return bad("path", "%v", err)

@@ -273,6 +273,9 @@ func TestRecordRefusals(t *testing.T) {
 		{"artifacts[0].metadata", func(r *R) { r.Artifacts[0].Metadata = map[string]string{long: ""} }},
 		{"artifacts[0].metadata", func(r *R) { r.Artifacts[0].Metadata = map[string]string{"x": "a\x00"} }},
 		{"artifacts[0].metadata", func(r *R) { r.Artifacts[0].Metadata = many(33) }},
+		{"artifacts[0].metadata", func(r *R) { r.Artifacts[0].Metadata = header("") }},
+		{"artifacts[0].metadata", func(r *R) { r.Artifacts[0].Metadata = header(strings.ToUpper(r.Artifacts[0].SHA256)) }},
+		{"artifacts[1].metadata", func(r *R) { r.Artifacts[1].Metadata = header(r.Artifacts[0].SHA256) }}, // not sealed
 		// Files that could not lie in one folder, as published or as stored.
 		{"artifacts[1].path", func(r *R) { r.Artifacts = []vitrine.Artifact{sealed("a.log.zst.age"), public("a.log")} }},
 		{"artifacts[1].path", func(r *R) { r.Artifacts = []vitrine.Artifact{sealed("a.zst.age"), sealed("a.age")} }},
@@ -300,6 +303,10 @@ func TestRecordRefusals(t *testing.T) {
 	}
 }
 
+func header(sum string) map[string]string {
+	return map[string]string{vitrine.HeaderSHA256: sum}
+}
+
 func many(n int) map[string]string {
 	m := make(map[string]string)
 	for i := range n {
@@ -321,7 +328,8 @@ func TestRecordAtItsLimits(t *testing.T) {
 	r.Expires = r.StartTime
 	a := &r.Artifacts[0]
 	a.Path, a.Size, a.PlainSize, a.Lines = strings.Repeat("x", vitrine.MaxPath)+".zst.age", vitrine.MaxArtifactSize, 1<<63-1, 1<<63-1
-	a.Name, a.MediaType, a.Metadata = name, "", many(32)
+	a.Name, a.MediaType, a.Metadata = name, "", many(31)
+	a.Metadata[vitrine.HeaderSHA256] = a.SHA256
 	r.Readers, r.SkippedReaders = nil, nil
 	for i := range vitrine.MaxReaders {
 		r.Readers = append(r.Readers, vitrine.Reader{Name: fmt.Sprintf("r%d", i), Fingerprints: []string{"x"}})

@@ -70,9 +70,14 @@ func (r *Record) Summary() (Artifact, bool) {
 }
 
 // PublicRecap returns the counts that a summary's metadata tells everybody; nil
-// if it tells none. An error says that it tells anything else.
+// if it tells none. An error says that it tells anything else; its [HeaderSHA256]
+// tells nothing of it.
 func (a Artifact) PublicRecap() (*Recap, error) {
-	if len(a.Metadata) == 1 {
+	entries := len(a.Metadata)
+	if _, ok := a.Metadata[HeaderSHA256]; ok {
+		entries--
+	}
+	if entries == 1 {
 		return nil, nil
 	}
 	r := new(Recap)
@@ -84,8 +89,8 @@ func (a Artifact) PublicRecap() (*Recap, error) {
 		}
 		*f.count = n
 	}
-	if len(a.Metadata) != len(r.fields())+1 {
-		return nil, fmt.Errorf("metadata of a summary: %d entries: want its type and the counts of a recap", len(a.Metadata))
+	if entries != len(r.fields())+1 {
+		return nil, fmt.Errorf("metadata of a summary: %d entries: want its type and the counts of a recap", entries)
 	}
 	return r, nil
 }

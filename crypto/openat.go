@@ -2,7 +2,9 @@ package crypto
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -18,7 +20,9 @@ import (
 // safe for concurrent use if src is. Errors are those of [Open].
 //
 // age authenticates each 64 KiB of what is read, and that the file ends where
-// src does. That the rest of it is what was sealed shows only when it is read.
+// src does. That the rest of it is what was sealed shows only when it is read, and
+// that it is the file that was meant, and not another one sealed to the same
+// readers, only by its [ReaderAt.HeaderSHA256].
 //
 // If src has a method Prefetch(off, n int64), it is told what a reader in order
 // will need next.
@@ -33,6 +37,7 @@ func OpenAt(src io.ReaderAt, size int64, identities ...age.Identity) (*ReaderAt,
 // A ReaderAt reads the plaintext of a sealed file anywhere.
 type ReaderAt struct {
 	stream  *stream
+	header  string      // its SHA-256
 	raw     bool        // sealed as it is: the frames are pieces of the stream
 	frames  []dataFrame // those with plaintext
 	size    int64       // of the plaintext
@@ -64,10 +69,13 @@ func openAt(src io.ReaderAt, size int64, identities []age.Identity) (*ReaderAt, 
 	if err != nil {
 		return nil, err
 	}
-	start := int64(len(header)) + nonceSize
-	if size < start {
+	nonce := make([]byte, nonceSize)
+	if _, err := io.ReadFull(s, nonce); s.err != nil {
+		return nil, &sourceError{s.err}
+	} else if err != nil {
 		return nil, fmt.Errorf("%w: the file ends after its header", ErrTruncated)
 	}
+	start := int64(len(header)) + nonceSize
 	in := &sealedSpans{src: src, size: size, held: []*sealedSpan{{0, read.Bytes()}}}
 	plain, n, err := age.DecryptReaderAt(in, size, age.NewInjectedFileKeyIdentity(key))
 	var failed *sourceError
@@ -79,7 +87,8 @@ func openAt(src io.ReaderAt, size int64, identities []age.Identity) (*ReaderAt, 
 	case err != nil:
 		return nil, explainEnd(in, header, key)
 	}
-	r := &ReaderAt{stream: &stream{src: in, age: plain, start: start, size: n}}
+	sum := sha256.Sum256(append(header, nonce...))
+	r := &ReaderAt{stream: &stream{src: in, age: plain, start: start, size: n}, header: hex.EncodeToString(sum[:])}
 	return r, r.readTables(in, start-nonceSize, key)
 }
 
@@ -263,6 +272,9 @@ func (r *ReaderAt) checkEmpty(packed uint32) error {
 	}
 	return nil
 }
+
+// HeaderSHA256 is [Writer.HeaderSHA256] of the file.
+func (r *ReaderAt) HeaderSHA256() string { return r.header }
 
 // Size is the length of the plaintext, in bytes.
 func (r *ReaderAt) Size() int64 { return r.size }

@@ -2,8 +2,11 @@ package crypto
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 
 	"filippo.io/age"
@@ -18,6 +21,7 @@ import (
 type Writer struct {
 	frames sink
 	age    io.WriteCloser
+	header string // its SHA-256
 	size   int64
 	feeds  int64 // line feeds
 	last   byte  // of the plaintext so far
@@ -38,22 +42,22 @@ var errClosed = errors.New("seal: writer is closed")
 // The header is written to dst before it returns. Of the plaintext, the length
 // of the file tells its compressed size within 12 % and no more.
 func Seal(dst io.Writer, recipients ...age.Recipient) (*Writer, error) {
-	a, err := encrypt(dst, recipients)
+	a, header, err := encrypt(dst, recipients)
 	if err != nil {
 		return nil, err
 	}
-	return &Writer{age: a, frames: &frameWriter{dst: a}}, nil
+	return &Writer{age: a, header: header, frames: &frameWriter{dst: a}}, nil
 }
 
 // SealSearchable is Seal with a search index in the file, which tells
 // [ReaderAt.MayHold] where a text can't be. Making it takes about half
 // as long again, up to 12 MiB of memory, and some percent of the file.
 func SealSearchable(dst io.Writer, recipients ...age.Recipient) (*Writer, error) {
-	a, err := encrypt(dst, recipients)
+	a, header, err := encrypt(dst, recipients)
 	if err != nil {
 		return nil, err
 	}
-	return &Writer{age: a, frames: &frameWriter{dst: a, search: newSearchIndex()}}, nil
+	return &Writer{age: a, header: header, frames: &frameWriter{dst: a, search: newSearchIndex()}}, nil
 }
 
 // SealRaw returns a Writer that encrypts and does not compress, for what
@@ -61,26 +65,50 @@ func SealSearchable(dst io.Writer, recipients ...age.Recipient) (*Writer, error)
 // of the plaintext. A plaintext that starts like a zstd stream is refused,
 // since [Open] would decompress it.
 func SealRaw(dst io.Writer, recipients ...age.Recipient) (*Writer, error) {
-	a, err := encrypt(dst, recipients)
+	a, header, err := encrypt(dst, recipients)
 	if err != nil {
 		return nil, err
 	}
-	return &Writer{age: a, frames: &rawWriter{dst: a}}, nil
+	return &Writer{age: a, header: header, frames: &rawWriter{dst: a}}, nil
 }
 
-func encrypt(dst io.Writer, recipients []age.Recipient) (io.WriteCloser, error) {
+// encrypt begins the age file: it writes the header and the nonce, and returns
+// their hash.
+func encrypt(dst io.Writer, recipients []age.Recipient) (_ io.WriteCloser, header string, err error) {
 	if len(recipients) == 0 {
-		return nil, errors.New("seal: no recipients")
+		return nil, "", errors.New("seal: no recipients")
 	}
 	if len(recipients) > MaxRecipients {
-		return nil, fmt.Errorf("seal: %d recipients, more than %d", len(recipients), MaxRecipients)
+		return nil, "", fmt.Errorf("seal: %d recipients, more than %d", len(recipients), MaxRecipients)
 	}
-	a, err := age.Encrypt(dst, recipients...)
+	h := &headerWriter{dst: dst, hash: sha256.New()}
+	a, err := age.Encrypt(h, recipients...)
 	if err != nil {
-		return nil, fmt.Errorf("seal: %w", err)
+		return nil, "", fmt.Errorf("seal: %w", err)
 	}
-	return a, nil
+	header = hex.EncodeToString(h.hash.Sum(nil))
+	h.hash = nil
+	return a, header, nil
 }
+
+// A headerWriter hashes what passes while it has a hash.
+type headerWriter struct {
+	dst  io.Writer
+	hash hash.Hash
+}
+
+func (w *headerWriter) Write(p []byte) (int, error) {
+	if w.hash != nil {
+		w.hash.Write(p)
+	}
+	return w.dst.Write(p)
+}
+
+// HeaderSHA256 is the lower-case hex SHA-256 of the age header and the nonce after
+// it. They fix the key that the payload is under, so that who knows this hash, and
+// opens a file by [OpenAt] that has it, reads what somebody sealed who had that
+// key: the sealer or a reader.
+func (w *Writer) HeaderSHA256() string { return w.header }
 
 // Size is the number of plaintext bytes written so far.
 func (w *Writer) Size() int64 { return w.size }

@@ -3,6 +3,7 @@ package publish
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"strings"
 
 	"vitrine"
@@ -36,7 +37,7 @@ func (b *Build) sealOwn(path string, text []byte, metadata map[string]string) er
 	if err != nil {
 		return err
 	}
-	w.record.Metadata = metadata
+	maps.Copy(w.record.Metadata, metadata)
 	if _, err := w.Write(text); err != nil {
 		w.discard()
 		return err

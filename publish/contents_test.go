@@ -36,6 +36,7 @@ func hidingWorld(t *testing.T) *world {
 // open returns the plaintext of a sealed artifact.
 func (w *world) open(a vitrine.Artifact) []byte {
 	w.t.Helper()
+	w.checkHeader(testUUID, a)
 	r, err := crypto.Open(bytes.NewReader(w.object(vitrine.ArtifactKey(testUUID, a.Path))), w.alice)
 	if err != nil {
 		w.t.Fatal(err)

@@ -12,7 +12,7 @@ import (
 // in bytes and generous.
 const (
 	recordRoom = 256 << 10
-	entrySize  = 400
+	entrySize  = 528
 )
 
 // names are the paths of a build's files. It refuses, before anything is sealed,

@@ -211,6 +211,7 @@ func TestTooManyFiles(t *testing.T) {
 		r.Artifacts = append(r.Artifacts, vitrine.Artifact{
 			Name: path, Path: path + vitrine.SealedSuffix, Sealed: true, SHA256: strings.Repeat("a", 64), MediaType: "application/octet-stream",
 			Size: vitrine.MaxArtifactSize, PlainSize: 1 << 60, Lines: 1 << 59,
+			Metadata: map[string]string{vitrine.HeaderSHA256: strings.Repeat("a", 64)},
 		})
 	}
 	if _, err := r.Marshal(); err != nil {

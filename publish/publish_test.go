@@ -226,6 +226,7 @@ func (w *world) check(uuid string, want map[string]string) *vitrine.Record {
 		if text, ok := want[a.PlainPath()]; !ok || text != string(plain) {
 			w.t.Errorf("%s: holds other text", a.Path)
 		}
+		w.checkHeader(uuid, a)
 		lines := int64(strings.Count(string(plain), "\n"))
 		if len(plain) > 0 && plain[len(plain)-1] != '\n' {
 			lines++
@@ -238,6 +239,26 @@ func (w *world) check(uuid string, want map[string]string) *vitrine.Record {
 		}
 	}
 	return record
+}
+
+// checkHeader checks that the record names the header of a sealed artifact.
+func (w *world) checkHeader(uuid string, a vitrine.Artifact) {
+	w.t.Helper()
+	got, ok := a.Metadata[vitrine.HeaderSHA256]
+	if !a.Sealed {
+		if ok {
+			w.t.Errorf("%s is public, and has the hash of a header", a.Path)
+		}
+		return
+	}
+	body := w.object(vitrine.ArtifactKey(uuid, a.Path))
+	r, err := crypto.OpenAt(bytes.NewReader(body), int64(len(body)), w.alice)
+	if err != nil {
+		w.t.Fatalf("%s: %v", a.Path, err)
+	}
+	if got != r.HeaderSHA256() {
+		w.t.Errorf("%s: the hash of its header is %q in the record, and %s", a.Path, got, r.HeaderSHA256())
+	}
 }
 
 // noCanary looks for the canary in the spool and in the bucket.

@@ -111,6 +111,9 @@ func (b *Build) beginArtifact(path string, head []byte, sealed, named bool) (*ar
 		w.discard()
 		return nil, err
 	}
+	if s, ok := w.sealer.(*crypto.Writer); ok {
+		w.record.Metadata = map[string]string{vitrine.HeaderSHA256: s.HeaderSHA256()}
+	}
 	return w, nil
 }
 

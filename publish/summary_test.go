@@ -77,7 +77,7 @@ func TestSummary(t *testing.T) {
 	if s.Logs[1].Failures[0].Message != "boom" {
 		t.Errorf("the pattern found %+v", s.Logs[1])
 	}
-	if a.Path != summary.Path+vitrine.SealedSuffix || len(a.Metadata) != 1 || a.Lines != 1 || a.MediaType != "application/json" {
+	if a.Path != summary.Path+vitrine.SealedSuffix || len(a.Metadata) != 2 || a.Metadata["type"] != vitrine.SummaryType || a.Lines != 1 || a.MediaType != "application/json" {
 		t.Errorf("its entry is %+v", a)
 	}
 	if a.PlainSize != 16<<10 {
@@ -125,7 +125,7 @@ func TestPublicSummary(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, a := w.summaryOf() // sealed, although *.json is public
-	want := map[string]string{"type": "vitrine_summary", "ok": "3", "changed": "1", "unreachable": "0", "failed": "1", "skipped": "2"}
+	want := map[string]string{"type": "vitrine_summary", "ok": "3", "changed": "1", "unreachable": "0", "failed": "1", "skipped": "2", vitrine.HeaderSHA256: a.Metadata[vitrine.HeaderSHA256]}
 	if !maps.Equal(a.Metadata, want) {
 		t.Errorf("metadata %v, want %v", a.Metadata, want)
 	}

@@ -201,7 +201,26 @@ func TestWrongObject(t *testing.T) {
 	s.read(t, s.open(t, o), 0, mib)
 }
 
-// The same when no process alone has fetched all of it: the next one notices.
+// What turned out to be another object does not stay in the cache.
+func TestForget(t *testing.T) {
+	for _, forget := range []bool{false, true} {
+		dir := t.TempDir()
+		s := newSource(mib)
+		f := s.open(t, s.in(openCache(t, dir, 10*mib)))
+		s.read(t, f, 0, 10)
+		if forget {
+			f.Forget()
+			s.read(t, f, 500*kib, 10)
+		}
+		f.Close()
+		left, err := filepath.Glob(filepath.Join(dir, "objects", "*"))
+		if (len(left) == 0) != forget || err != nil {
+			t.Errorf("forget %v: left: %v, %v", forget, left, err)
+		}
+	}
+}
+
+// A wrong object is noticed too when no process alone has fetched all of it: the next one notices.
 func TestWrongHalves(t *testing.T) {
 	for _, wrong := range []byte{0, 1} {
 		s := newSource(mib)

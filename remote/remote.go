@@ -74,6 +74,7 @@ type File struct {
 	requests int
 	bytes    int64
 	ended    error // why no more is read
+	wrong    bool  // the cache is to forget the object
 }
 
 // A block is a piece of the object. When ready is closed it has its bytes or why
@@ -319,6 +320,14 @@ func (f *File) Fetched() (requests int, bytes int64) {
 	return f.requests, f.bytes
 }
 
+// Forget has the cache forget the object when the File is closed: what came is not
+// what should have, and might be next time.
+func (f *File) Forget() {
+	f.mu.Lock()
+	f.wrong = true
+	f.mu.Unlock()
+}
+
 // Close ends what goes on in the background, and all reads.
 func (f *File) Close() error {
 	f.end(fs.ErrClosed)
@@ -327,6 +336,9 @@ func (f *File) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.cache != nil {
+		if f.wrong {
+			f.cache.cache.root.Remove(f.cache.name)
+		}
 		f.cache.close()
 		f.cache = nil
 	}

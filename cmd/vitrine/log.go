@@ -37,9 +37,10 @@ func (l *remoteLog) Close() error {
 }
 
 // openLog opens an artifact to be read by parts: its plaintext, if it is sealed.
-// What is read is authenticated as sealed to the reader, but not held against the
-// hash in the record, which is of the whole; of a file that lies whole in the
-// cache it is.
+// What is read is not held against the hash in the record, which is of the whole;
+// of a file that lies whole in the cache it is. But the header is held against the
+// record, if that names it: under its key only the publisher and the readers of
+// the file can have sealed what is read.
 func openLog(ctx context.Context, c *client.Client, record *vitrine.Record, a vitrine.Artifact, ids []age.Identity, cache *remote.Cache) (*remoteLog, error) {
 	object := c.Object(vitrine.ArtifactKey(record.UUID, a.Path), a.Size)
 	stored := remote.Open(ctx, object, a.Size, remote.Options{
@@ -59,6 +60,11 @@ func openLog(ctx context.Context, c *client.Client, record *vitrine.Record, a vi
 		err = l.explain(err)
 	case opened.Size() != a.PlainSize:
 		err = fmt.Errorf("%w: %s opens to %d bytes, its record says %d", errUnverified, a.Path, opened.Size(), a.PlainSize)
+	default:
+		err = checkHeader(a, opened)
+	}
+	if errors.Is(err, errUnverified) {
+		stored.Forget()
 	}
 	if err != nil {
 		stored.Close()
@@ -68,10 +74,22 @@ func openLog(ctx context.Context, c *client.Client, record *vitrine.Record, a vi
 	return l, nil
 }
 
+// checkHeader checks that a file is the one that the record names, as far as its
+// header tells. Records of earlier versions don't say.
+func checkHeader(a vitrine.Artifact, opened *crypto.ReaderAt) error {
+	if want, ok := a.Metadata[vitrine.HeaderSHA256]; ok && opened.HeaderSHA256() != want {
+		return fmt.Errorf("%w: %s is not the file that the record names: its header is another", errUnverified, a.Path)
+	}
+	return nil
+}
+
 // explain makes of what reading failed with an error that says of what.
 func (l *remoteLog) explain(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return errMissing(l.record, l.path)
+	}
+	if errors.Is(err, crypto.ErrCorrupt) {
+		l.stored.Forget()
 	}
 	return fmt.Errorf("read %s: %w", l.path, err)
 }
