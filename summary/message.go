@@ -46,7 +46,8 @@ func (s *Scanner) followed(line []byte) bool {
 	inside := len(body) > 0 && bytes.IndexByte([]byte(" \t{}]"), body[0]) >= 0
 	last := len(body) > 0 && body[0] == '}'
 	if f.note.Kind == outline.Error && !inside { // the exception comes last
-		inside, last = len(body) > 0, true
+		kind := outline.Of(line).Kind // of another line, if the traceback breaks off
+		inside, last = len(body) > 0 && (kind == outline.Plain || kind == outline.Error), true
 	}
 	if !inside {
 		s.endFollow()

@@ -20,11 +20,9 @@ import (
 	"vitrine/outline"
 )
 
-// Path is where the summary of a build lies among its artifacts, and Type the
-// "type" in its metadata.
+// Path is where the summary of a build lies among its artifacts.
 const (
 	Path    = "vitrine-summary.json"
-	Type    = vitrine.SummaryType
 	MaxSize = 1 << 20 // bytes of its JSON
 )
 

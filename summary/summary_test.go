@@ -160,6 +160,24 @@ Error: last`, 7, regexp.MustCompile(`^boom`))
 	}
 }
 
+// What follows a traceback that breaks off is told all the same.
+func TestTracebackBreaksOff(t *testing.T) {
+	l := scan(t, `TASK [a] ***
+Traceback (most recent call last):
+  File "x"
+fatal: [h]: FAILED! => {"msg": "no"}
+Traceback (most recent call last):
+TASK [b] ***
+fatal: [h]: FAILED! => {"msg": "never"}
+`, 1000)
+	if got, want := short(l.Failures), []string{"4 failed a|h: no", "7 failed b|h: never"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("failures %q, want %q", got, want)
+	}
+	if got := short(l.Errors); len(got) != 2 || strings.Contains(l.Errors[0].Message, "fatal") {
+		t.Errorf("errors %q", got)
+	}
+}
+
 // However much a log has to tell, the first and the last notes are kept.
 func TestBounds(t *testing.T) {
 	var b strings.Builder

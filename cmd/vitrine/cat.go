@@ -13,7 +13,6 @@ import (
 
 	"vitrine"
 	"vitrine/client"
-	"vitrine/summary"
 )
 
 func catCommand() *cobra.Command {
@@ -144,7 +143,7 @@ func likelyLogs(record *vitrine.Record) []vitrine.Artifact {
 	} {
 		found = nil
 		for _, a := range record.Artifacts {
-			if fits(a) && a.Metadata["type"] != summary.Type {
+			if fits(a) && !a.IsSummary() {
 				found = append(found, a)
 			}
 		}

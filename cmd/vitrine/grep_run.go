@@ -21,7 +21,6 @@ import (
 	"vitrine/grep"
 	"vitrine/keyring"
 	"vitrine/remote"
-	"vitrine/summary"
 )
 
 // A grepper searches builds, several at once.
@@ -337,7 +336,7 @@ func (g *grepper) wants(a vitrine.Artifact) bool {
 		return slices.ContainsFunc(g.artifacts, func(glob vitrine.Glob) bool { return glob.Match(a.Name) })
 	}
 	hidden := strings.HasPrefix(a.Path, vitrine.HiddenPrefix) && strings.HasSuffix(a.Path, vitrine.SealedSuffix)
-	return a.Metadata["type"] != summary.Type && (a.Lines > 0 || hidden)
+	return !a.IsSummary() && (a.Lines > 0 || hidden)
 }
 
 func (g *grepper) searchArtifact(j *grepJob, record *vitrine.Record, a vitrine.Artifact) error {

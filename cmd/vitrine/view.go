@@ -212,7 +212,7 @@ func mayHold(sealed *crypto.ReaderAt, q ngram.Query) ([]grep.Span, bool, error) 
 // isLog reports whether an artifact is shown as text if nobody asks for it. Of one
 // whose name is hidden the record says nothing, so its real name has to.
 func isLog(a vitrine.Artifact) bool {
-	if a.Metadata["type"] == summary.Type {
+	if a.IsSummary() {
 		return false
 	}
 	if strings.HasPrefix(a.Path, vitrine.HiddenPrefix) {
@@ -223,24 +223,22 @@ func isLog(a vitrine.Artifact) bool {
 
 // fetchSummary opens the summary that was sealed with the logs; nil if there is none.
 func fetchSummary(ctx context.Context, c *client.Client, record *vitrine.Record, ids []age.Identity) (*summary.Summary, error) {
-	for _, a := range record.Artifacts {
-		if !a.Sealed || a.Metadata["type"] != summary.Type {
-			continue
-		}
-		if a.PlainSize > summary.MaxSize {
-			return nil, fmt.Errorf("%w: %s: more than %d bytes", errUnverified, a.Path, summary.MaxSize)
-		}
-		var text bytes.Buffer
-		if err := fetch(ctx, c, record, a, ids, &text, nil); err != nil {
-			return nil, err
-		}
-		s, err := summary.Parse(text.Bytes())
-		if err != nil {
-			return nil, fmt.Errorf("%w: %s: %w", errUnverified, a.Path, err)
-		}
-		return s, nil
+	a, ok := record.Summary()
+	if !ok {
+		return nil, nil
 	}
-	return nil, nil
+	if a.PlainSize > summary.MaxSize {
+		return nil, fmt.Errorf("%w: %s: more than %d bytes", errUnverified, a.Path, summary.MaxSize)
+	}
+	var text bytes.Buffer
+	if err := fetch(ctx, c, record, a, ids, &text, nil); err != nil {
+		return nil, err
+	}
+	s, err := summary.Parse(text.Bytes())
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", errUnverified, a.Path, err)
+	}
+	return s, nil
 }
 
 // viewFiles makes a view of files, sealed or not.
@@ -276,6 +274,13 @@ func viewFiles(cmd *cobra.Command, names []string) (view.Build, error) {
 
 // statFile opens a file, which stays open, and tells whether it is sealed.
 func statFile(name string) (f *os.File, size int64, sealed bool, err error) {
+	info, err := os.Stat(name) // to open a pipe would be to wait for who writes to it
+	if err != nil {
+		return nil, 0, false, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, 0, false, fmt.Errorf("%s is no regular file, and only those can be read anywhere", name)
+	}
 	f, err = os.Open(name)
 	if err != nil {
 		return nil, 0, false, err
@@ -285,13 +290,6 @@ func statFile(name string) (f *os.File, size int64, sealed bool, err error) {
 			f.Close()
 		}
 	}()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, 0, false, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, 0, false, fmt.Errorf("%s is no regular file, and only those can be read anywhere", name)
-	}
 	const intro = "age-encryption.org/v1\n"
 	head := make([]byte, len(intro))
 	if _, err := f.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {
