@@ -33,18 +33,10 @@ const maxHeader = 1 << 20
 //
 // Close waits for work underway. It does not close src.
 func Open(src io.Reader, identities ...age.Identity) (*Reader, error) {
-	r, err := open(src, identities)
-	if err != nil {
-		return nil, fmt.Errorf("open: %w", err)
-	}
-	return r, nil
-}
-
-func open(src io.Reader, identities []age.Identity) (*Reader, error) {
 	s := &source{r: src}
 	header, err := readHeader(s)
 	if s.err != nil {
-		return nil, fmt.Errorf("read sealed file: %w", s.err)
+		return nil, &sourceError{s.err}
 	}
 	if err != nil {
 		return nil, err
@@ -147,8 +139,8 @@ func (r *Reader) Read(p []byte) (int, error) {
 	}
 	if r.err == nil && r.raw != nil {
 		n, err := r.raw.Read(p)
-		r.fail(err)
-		return n, r.err
+		r.err = err
+		return n, err
 	}
 	if !r.more() {
 		return 0, r.err
@@ -185,22 +177,11 @@ func (r *Reader) WriteTo(w io.Writer) (n int64, err error) {
 // more makes sure that there is plaintext in rest, unless there is none or an error.
 func (r *Reader) more() bool {
 	for r.err == nil && len(r.rest) == 0 {
-		var err error
-		if r.frame, err = r.frames.next(r.frame); err != nil {
-			r.fail(err)
-			break
+		if r.frame, r.err = r.frames.next(r.frame); r.err == nil {
+			r.rest = r.frame.plain
 		}
-		r.rest = r.frame.plain
 	}
 	return r.err == nil
-}
-
-func (r *Reader) fail(err error) {
-	if err == nil || err == io.EOF {
-		r.err = err
-		return
-	}
-	r.err = fmt.Errorf("open: %w", err)
 }
 
 // Close releases what the Reader holds. Reading ends with an error after it.

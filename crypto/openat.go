@@ -29,7 +29,7 @@ import (
 func OpenAt(src io.ReaderAt, size int64, identities ...age.Identity) (*ReaderAt, error) {
 	r, err := openAt(src, size, identities)
 	if err != nil {
-		return nil, fmt.Errorf("open: %w", err)
+		return nil, err
 	}
 	return r, nil
 }
@@ -288,7 +288,7 @@ func (r *ReaderAt) ReadAt(p []byte, off int64) (n int, err error) {
 		f := r.frames[i]
 		plain, err := r.cache.get(i, int64(f.plain), func() ([]byte, error) { return r.open(i) })
 		if err != nil {
-			return n, fmt.Errorf("open: %w", err)
+			return n, err
 		}
 		n += copy(p[n:], plain[off+int64(n)-f.off:])
 	}

@@ -71,7 +71,7 @@ func (r *ReaderAt) MayHold(q ngram.Query) (spans []Span, ok bool, err error) {
 	}
 	blocks, err := r.readSearchIndex()
 	if err != nil {
-		return nil, false, fmt.Errorf("open: %w", err)
+		return nil, false, err
 	}
 	if blocks == nil {
 		return nil, false, nil

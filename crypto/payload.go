@@ -76,7 +76,7 @@ func newPayload(s *source, header, fileKey []byte) (*payload, error) {
 	r, err := age.Decrypt(io.MultiReader(bytes.NewReader(header), s), age.NewInjectedFileKeyIdentity(fileKey))
 	switch {
 	case s.err != nil:
-		return nil, fmt.Errorf("read sealed file: %w", s.err)
+		return nil, &sourceError{s.err}
 	case s.n < nonceSize:
 		return nil, fmt.Errorf("%w: the file ends after its header", ErrTruncated)
 	case err != nil:
@@ -117,7 +117,7 @@ func (p *payload) Read(b []byte) (int, error) {
 // had can be tried.
 func (p *payload) explain() error {
 	if p.src.err != nil {
-		return fmt.Errorf("read sealed file: %w", p.src.err)
+		return &sourceError{p.src.err}
 	}
 	isLast := func(index int64, sealed []byte) bool { return p.authentic(sealed, index, true) }
 	index := p.n / chunkSize

@@ -72,7 +72,7 @@ func (a *aheadReader) more() bool {
 	a.frame = <-a.queue
 	<-a.frame.done
 	if a.frame.err != nil {
-		a.err = fmt.Errorf("open: %w", a.frame.err)
+		a.err = a.frame.err
 		return false
 	}
 	a.rest = a.frame.plain[a.off-a.frame.off:]

@@ -24,10 +24,10 @@ type sealedSpan struct {
 }
 
 // A sourceError is an error of reading the sealed file, which says nothing about
-// its bytes.
+// its bytes: an io.ErrUnexpectedEOF of the source is no end of them.
 type sourceError struct{ err error }
 
-func (e *sourceError) Error() string { return "read sealed file: " + e.err.Error() }
+func (e *sourceError) Error() string { return e.err.Error() }
 func (e *sourceError) Unwrap() error { return e.err }
 
 // ReadAt is that of [io.ReaderAt]. Its errors are a sourceError or [ErrTruncated].

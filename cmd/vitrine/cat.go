@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"filippo.io/age"
 	"github.com/spf13/cobra"
@@ -115,6 +116,9 @@ func chooseLog(cmd *cobra.Command, args []string) (*chosenLog, error) {
 		chosen = likelyLogs(record)
 	}
 	if len(chosen) != 1 {
+		if known, err := c.Build(cmd.Context(), record.UUID); err == nil && !known.Expired.IsZero() {
+			return nil, fmt.Errorf("build %s expired on %s, and the server has its logs no longer", record.UUID, record.Expires.Format(time.DateOnly))
+		}
 		return nil, fmt.Errorf("which artifact? build %s has %s", record.UUID, artifactList(record))
 	}
 	if ids == nil {

@@ -210,7 +210,7 @@ func choose(record *vitrine.Record, names []string) ([]vitrine.Artifact, error) 
 next:
 	for _, name := range names {
 		for _, a := range record.Artifacts {
-			if name == a.Name || name == a.Path {
+			if name == a.Name || name == a.Path || name == a.PlainPath() {
 				chosen = append(chosen, a)
 				continue next
 			}
@@ -223,9 +223,10 @@ next:
 func artifactList(record *vitrine.Record) string {
 	const most = 20
 	var names []string
-	for _, a := range record.Artifacts {
+	files := jobFiles(record)
+	for _, a := range files {
 		if len(names) == most {
-			names = append(names, fmt.Sprintf("%d more", len(record.Artifacts)-most))
+			names = append(names, fmt.Sprintf("%d more", len(files)-most))
 			break
 		}
 		names = append(names, a.Name)
@@ -284,7 +285,7 @@ func explain(record *vitrine.Record, a vitrine.Artifact, stored *countingHash, s
 			return wrong
 		}
 	}
-	return fmt.Errorf("open %s: %w", a.Path, err)
+	return errReading(record, a.Path, err)
 }
 
 func readerList(record *vitrine.Record) string {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"strings"
 	"time"
 
 	"filippo.io/age"
@@ -91,7 +92,19 @@ func (l *remoteLog) explain(err error) error {
 	if errors.Is(err, crypto.ErrCorrupt) {
 		l.stored.Forget()
 	}
-	return fmt.Errorf("read %s: %w", l.path, err)
+	return errReading(l.record, l.path, err)
+}
+
+// errReading says of which artifact an error of reading it is, and what tells more
+// of one that is not what it should be.
+func errReading(record *vitrine.Record, path string, err error) error {
+	if !strings.Contains(err.Error(), vitrine.ArtifactKey(record.UUID, path)) { // as those of the client
+		err = fmt.Errorf("open %s: %w", path, err)
+	}
+	if isUnverified(err) {
+		err = fmt.Errorf("%w\n  vitrine verify %s tells more", err, record.UUID)
+	}
+	return err
 }
 
 // watch shows on a terminal how much of the log was fetched, until stop is called.

@@ -87,7 +87,7 @@ func fetchPartial(ctx context.Context, c *client.Client, build *vitrine.Build, a
 	case errors.As(err, &noMatch):
 		return "", fmt.Errorf("%s: none of your identities opens it; it is sealed to %s: %w", a.Name, readerList(&build.Record), err)
 	case errors.Is(err, crypto.ErrAltered), errors.Is(err, crypto.ErrExtended), !errors.Is(err, crypto.ErrCorrupt):
-		return "", fmt.Errorf("open %s: %w", a.Path, err)
+		return "", errReading(&build.Record, a.Path, err)
 	}
 	return fmt.Sprintf("%s: incomplete: the rest is missing after %d bytes, %s", a.Name, lines.bytes, count(int(lines.lines), "line")), nil
 }

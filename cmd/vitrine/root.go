@@ -148,6 +148,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 3 no identity matches,
 	add("read", buildsCommand(), showCommand(), whyCommand(), getCommand(), catCommand(), tailCommand(), lessCommand(), viewCommand(), grepCommand(), verifyCommand())
 	add("run", demoCommand(), serveCommand(), reindexCommand(), gcCommand(), keepCommand(), storageCommand(), importCommand())
 	add("keys", keyringCommand(), sealCommand(), openCommand())
+	plainUsage(root)
 	return root
 }
 

@@ -37,6 +37,11 @@ func tail(cmd *cobra.Command, args []string) error {
 	if n < 1 {
 		return usagef("-n %d: want a number of lines, from 1 on", n)
 	}
+	for _, arg := range args {
+		if _, fragment := cutFragment(arg); fragment != "" {
+			return usagef("%s: tail prints the last lines; vitrine cat prints those", fragment)
+		}
+	}
 	paged, _ := cmd.Flags().GetBool("pager")
 	return printLog(cmd, args, part{kind: lastLines, from: n}, paged)
 }

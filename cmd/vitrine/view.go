@@ -99,7 +99,7 @@ func showInBrowser(cmd *cobra.Command, args []string) error {
 	return s.Serve(cmd.Context(), l)
 }
 
-var lineFragment = regexp.MustCompile(`^(.+)(#L[0-9]{1,15}(?:-L[0-9]{1,15})?)$`)
+var lineFragment = regexp.MustCompile(`^(.+)(#L[0-9]{1,15}(?:-L?[0-9]{1,15})?)$`)
 
 // cutFragment cuts #L120 or #L120-L140 off the end of an argument.
 func cutFragment(arg string) (name, fragment string) {

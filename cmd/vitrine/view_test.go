@@ -77,7 +77,7 @@ func TestCutFragment(t *testing.T) {
 		"#L120":              {"#L120", ""},
 		"a#L":                {"a#L", ""},
 		"a#L1-":              {"a#L1-", ""},
-		"a#L1-140":           {"a#L1-140", ""},
+		"a#L1-140":           {"a", "#L1-140"},
 		"a#L1#L2":            {"a#L1", "#L2"},
 		"a#L1\n":             {"a#L1\n", ""},
 		"a#L<script>":        {"a#L<script>", ""},

@@ -214,13 +214,13 @@ func (b *buildLogs) lines(ctx context.Context, path string, from, count int64) (
 	defer log.Close()
 	off, err := log.Offset(ctx, from)
 	if err != nil {
-		return nil, fmt.Errorf("%s: line %d: %w", path, from, err)
+		return nil, log.explain(err)
 	}
-	return readLines(log, path, off, count)
+	return readLines(log, off, count)
 }
 
 // readLines reads count lines from an offset on, each cut to what is printed of it.
-func readLines(log *remoteLog, path string, off, count int64) (list []jsonText, err error) {
+func readLines(log *remoteLog, off, count int64) (list []jsonText, err error) {
 	r := log.NewReader(off, log.Size()-off)
 	defer r.Close()
 	in := bufio.NewReaderSize(r, 64<<10)
@@ -229,13 +229,13 @@ func readLines(log *remoteLog, path string, off, count int64) (list []jsonText, 
 		if errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
+			return nil, log.explain(err)
 		}
 		text := string(line[:min(len(line), whyLine)])
 		cut := more || len(line) > whyLine
 		for more {
 			if _, more, err = in.ReadLine(); err != nil {
-				return nil, fmt.Errorf("%s: %w", path, err)
+				return nil, log.explain(err)
 			}
 		}
 		if cut {
@@ -269,13 +269,13 @@ func (b *buildLogs) tail(ctx context.Context, a vitrine.Artifact) (r reason, err
 	defer log.Close()
 	off, err := log.Last(ctx, whyTail)
 	if err != nil {
-		return r, fmt.Errorf("%s: %w", a.Name, err)
+		return r, log.explain(err)
 	}
 	r.Path = a.Name
 	if r.From, err = log.Number(ctx, off); err != nil {
-		return r, fmt.Errorf("%s: %w", a.Name, err)
+		return r, log.explain(err)
 	}
-	r.Lines, err = readLines(log, a.Name, off, whyTail)
+	r.Lines, err = readLines(log, off, whyTail)
 	return r, err
 }
 
@@ -288,7 +288,7 @@ func (b *buildLogs) look(ctx context.Context) (*summary.Summary, error) {
 		}
 		l, err := b.lookAt(ctx, a)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", a.Name, err)
+			return nil, err
 		}
 		s.Add(l)
 	}
@@ -304,7 +304,7 @@ func (b *buildLogs) lookAt(ctx context.Context, a vitrine.Artifact) (l summary.L
 	off, skipped := max(log.Size()-whyScanned, 0), int64(0)
 	if off > 0 {
 		if skipped, err = log.Number(ctx, off); err != nil { // the line that is cut
-			return l, err
+			return l, log.explain(err)
 		}
 	}
 	r := log.NewReader(off, log.Size()-off)
@@ -315,12 +315,12 @@ func (b *buildLogs) lookAt(ctx context.Context, a vitrine.Artifact) (l summary.L
 			_, err = in.ReadSlice('\n')
 		}
 		if err != nil && !errors.Is(err, io.EOF) {
-			return l, err
+			return l, log.explain(err)
 		}
 	}
 	scan := summary.NewScanner(a.Name, nil)
 	if _, err := io.Copy(scan, in); err != nil {
-		return l, err
+		return l, log.explain(err)
 	}
 	l = scan.Log()
 	l.Lines += skipped
