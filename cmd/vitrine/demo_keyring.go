@@ -50,19 +50,19 @@ retention: 180d
 type demoCommit struct {
 	ago     time.Duration
 	message string
-	// files by path; KEY stands for a new age recipient, whose identity nobody
-	// keeps, and DAY for a day that has passed.
+	// files by path; {KEY} stands for a new age recipient, whose identity nobody
+	// keeps, and {DAY} for a day that has passed.
 	files map[string]string
 }
 
 var demoCommits = []demoCommit{
 	{50 * demoDay, "Dave helps with codesearch for some weeks", map[string]string{
-		"keys/dave.pub": "KEY expires=DAY\n",
+		"keys/dave.pub": "{KEY} expires={DAY}\n",
 		"services/codesearch.yaml": strings.Replace(demoKeyringFiles["services/codesearch.yaml"],
 			"[alice, bob]", "[alice, bob, dave]", 1),
 	}},
 	{18 * demoDay, "Carol joins infra-root, which reads codesearch too; its report is public", map[string]string{
-		"keys/carol.pub": "KEY\n",
+		"keys/carol.pub": "{KEY}\n",
 		"groups.yaml":    "infra-root: [alice, carol]\n",
 		"services/codesearch.yaml": strings.NewReplacer("[alice, bob]", "[bob, dave, infra-root]", "job-output.json]", `job-output.json, "report/*"]`).
 			Replace(demoKeyringFiles["services/codesearch.yaml"]),
@@ -162,7 +162,7 @@ func (c demoCommit) commit(dir string) error {
 		if err != nil {
 			return err
 		}
-		text = strings.NewReplacer("KEY", someone.Recipient().String(), "DAY", now.Add(-demoExpired).Format(time.DateOnly)).Replace(text)
+		text = strings.NewReplacer("{KEY}", someone.Recipient().String(), "{DAY}", now.Add(-demoExpired).Format(time.DateOnly)).Replace(text)
 		if err := writeNew(filepath.Join(dir, filepath.FromSlash(name)), text, 0o644); err != nil {
 			return err
 		}
