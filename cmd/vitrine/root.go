@@ -68,11 +68,14 @@ func run(ctx context.Context, args []string) int {
 	code, text := exitCode(err), err.Error()
 	if ctx.Err() != nil && code == exitFailed {
 		// What it failed with is that it was told to stop. What is to be done then,
-		// which stands below an error, stays.
+		// which stands below an error and is indented, stays.
 		code = exitInterrupted
-		_, hints, more := strings.Cut(text, "\n")
-		if text = "interrupted"; more {
-			text += "\n" + hints
+		lines := strings.Split(text, "\n")
+		text = "interrupted"
+		for _, l := range lines[1:] {
+			if strings.HasPrefix(l, "  ") {
+				text += "\n" + l
+			}
 		}
 		if term.IsTerminal(int(os.Stderr.Fd())) {
 			fmt.Fprintln(os.Stderr) // the terminal has written ^C somewhere
