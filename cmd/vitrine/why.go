@@ -1,18 +1,14 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"slices"
 	"strings"
 
-	"filippo.io/age"
 	"github.com/spf13/cobra"
 
 	"vitrine"
@@ -22,10 +18,7 @@ import (
 )
 
 const (
-	whyTail     = 30      // last lines of a log of which nothing is known
-	whyScanned  = 4 << 20 // bytes of the end of a log that has no summary
-	whyLine     = 2 << 10 // bytes of a line that are printed: the message tells the rest
-	whyContext  = 1000    // lines around a failure
+	whyContext  = 1000 // lines around a failure
 	sealedBy    = "sealed by an earlier vitrine, or with --no-summary"
 	noFailures  = "nothing in the logs says that it failed: these are their last lines"
 	lookingAtIt = "the build has no summary (" + sealedBy + "): looking at the last part of its logs"
@@ -41,7 +34,8 @@ the one, is printed last. Where none is known it prints errors, and where there 
 none either, the last lines of each log.
 
 What failed stands in a summary that publish seals with the logs. Of a build
-without one, the last 4 MiB of each log are looked at.
+without one, the last 4 MiB of each log are looked at. Lines of a longer log that has
+no table of lines are counted from its end: the last one is -1.
 
 With --json it prints one list, an object for each failure: "path", "line", "task",
 "host", "message", and the "lines" of the log around it, of which the first has the
@@ -92,7 +86,8 @@ func why(cmd *cobra.Command, args []string) error {
 			return err
 		}
 	}
-	logs := &buildLogs{c, record, ids}
+	logs := &buildLogs{client: c, record: record, ids: ids, ends: make(map[string]logEnd)}
+	defer logs.close()
 	told, err := fetchSummary(ctx, c, record, ids)
 	if err != nil {
 		return err
@@ -110,8 +105,7 @@ func why(cmd *cobra.Command, args []string) error {
 	}
 	for i := range found {
 		r := &found[i]
-		r.From = max(r.Line-before, 1)
-		if r.Lines, err = logs.lines(ctx, r.Path, r.From, r.Line+after-r.From+1); err != nil {
+		if r.From, r.Lines, err = logs.around(ctx, r.Path, r.Line, before, after); err != nil {
 			return err
 		}
 	}
@@ -155,7 +149,7 @@ func printReasons(w io.Writer, found []reason) {
 			fmt.Fprintln(w)
 		}
 		fmt.Fprintln(w, noteHeading(r.Path, r.Note))
-		if r.Line > 0 {
+		if r.Line != 0 {
 			printMessage(w, "  ", r.Note.Message)
 			fmt.Fprintln(w)
 		}
@@ -172,7 +166,7 @@ func printReasons(w io.Writer, found []reason) {
 // noteHeading says where a note stands, and what it belongs to.
 func noteHeading(path string, n summary.Note) string {
 	s := path
-	if n.Line > 0 {
+	if n.Line != 0 {
 		s = fmt.Sprintf("%s:%d", path, n.Line)
 	}
 	if n.Task != "" {
@@ -188,148 +182,6 @@ func printMessage(w io.Writer, indent, message string) {
 	for line := range strings.Lines(message) {
 		fmt.Fprintf(w, "%s%s\n", indent, strings.TrimSuffix(line, "\n"))
 	}
-}
-
-// buildLogs are the logs of a build, read by parts.
-type buildLogs struct {
-	client *client.Client
-	record *vitrine.Record
-	ids    []age.Identity
-}
-
-func (b *buildLogs) open(ctx context.Context, a vitrine.Artifact) (*remoteLog, error) {
-	return openLog(ctx, b.client, b.record, a, b.ids, nil)
-}
-
-// lines reads count lines of a log from line from on.
-func (b *buildLogs) lines(ctx context.Context, path string, from, count int64) ([]jsonText, error) {
-	i := slices.IndexFunc(b.record.Artifacts, func(a vitrine.Artifact) bool { return a.Name == path })
-	if i < 0 {
-		return nil, nil // the summary is its publisher's word
-	}
-	log, err := b.open(ctx, b.record.Artifacts[i])
-	if err != nil {
-		return nil, err
-	}
-	defer log.Close()
-	off, err := log.Offset(ctx, from)
-	if err != nil {
-		return nil, log.explain(err)
-	}
-	return readLines(log, off, count)
-}
-
-// readLines reads count lines from an offset on, each cut to what is printed of it.
-func readLines(log *remoteLog, off, count int64) (list []jsonText, err error) {
-	r := log.NewReader(off, log.Size()-off)
-	defer r.Close()
-	in := bufio.NewReaderSize(r, 64<<10)
-	for int64(len(list)) < count {
-		line, more, err := in.ReadLine()
-		if errors.Is(err, io.EOF) {
-			break
-		} else if err != nil {
-			return nil, log.explain(err)
-		}
-		text := string(line[:min(len(line), whyLine)])
-		cut := more || len(line) > whyLine
-		for more {
-			if _, more, err = in.ReadLine(); err != nil {
-				return nil, log.explain(err)
-			}
-		}
-		if cut {
-			text = strings.ToValidUTF8(text, "") + " …"
-		}
-		list = append(list, jsonText(text))
-	}
-	return list, nil
-}
-
-// tails are the last lines of each log.
-func (b *buildLogs) tails(ctx context.Context) (list []reason, err error) {
-	for _, a := range b.record.Artifacts {
-		if !isLog(a) {
-			continue
-		}
-		r, err := b.tail(ctx, a)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, r)
-	}
-	return list, nil
-}
-
-func (b *buildLogs) tail(ctx context.Context, a vitrine.Artifact) (r reason, err error) {
-	log, err := b.open(ctx, a)
-	if err != nil {
-		return r, err
-	}
-	defer log.Close()
-	off, err := log.Last(ctx, whyTail)
-	if err != nil {
-		return r, log.explain(err)
-	}
-	r.Path = a.Name
-	if r.From, err = log.Number(ctx, off); err != nil {
-		return r, log.explain(err)
-	}
-	r.Lines, err = readLines(log, off, whyTail)
-	return r, err
-}
-
-// look makes a summary of the ends of the logs, for want of one.
-func (b *buildLogs) look(ctx context.Context) (*summary.Summary, error) {
-	s := new(summary.Summary)
-	for _, a := range b.record.Artifacts {
-		if !isLog(a) {
-			continue
-		}
-		l, err := b.lookAt(ctx, a)
-		if err != nil {
-			return nil, err
-		}
-		s.Add(l)
-	}
-	return s, nil
-}
-
-func (b *buildLogs) lookAt(ctx context.Context, a vitrine.Artifact) (l summary.Log, err error) {
-	log, err := b.open(ctx, a)
-	if err != nil {
-		return l, err
-	}
-	defer log.Close()
-	off, skipped := max(log.Size()-whyScanned, 0), int64(0)
-	if off > 0 {
-		if skipped, err = log.Number(ctx, off); err != nil { // the line that is cut
-			return l, log.explain(err)
-		}
-	}
-	r := log.NewReader(off, log.Size()-off)
-	defer r.Close()
-	in := bufio.NewReaderSize(r, 64<<10)
-	if off > 0 {
-		for err = bufio.ErrBufferFull; errors.Is(err, bufio.ErrBufferFull); {
-			_, err = in.ReadSlice('\n')
-		}
-		if err != nil && !errors.Is(err, io.EOF) {
-			return l, log.explain(err)
-		}
-	}
-	scan := summary.NewScanner(a.Name, nil)
-	if _, err := io.Copy(scan, in); err != nil {
-		return l, log.explain(err)
-	}
-	l = scan.Log()
-	l.Lines += skipped
-	for _, list := range [][]summary.Note{l.Failures, l.Errors, l.Warnings} {
-		for i := range list {
-			list[i].Line += skipped
-		}
-	}
-	return l, nil
 }
 
 // summaryFor opens the summary of a build for somebody who wants to see it if that
