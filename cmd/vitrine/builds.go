@@ -109,8 +109,9 @@ func showCommand() *cobra.Command {
 		Use:   "show BUILD",
 		Short: "Show what is known of a build",
 		Long: `show prints a build's facts, its artifacts, and who can read them, as the server
-tells it. verify checks it. With an identity that opens the summary sealed with the
-logs, it prints what failed, too. Without -i it asks for no passphrase.`,
+tells it. verify checks it. With an identity that opens them, it prints what failed,
+by the summary sealed with the logs, and the names that are kept from the public.
+Without -i it asks for no passphrase, and for nothing else.`,
 		Example: `  vitrine show 3f0c9a51
   vitrine show 3f0c9a51 -i key.txt`,
 		Args: cobra.ExactArgs(1),
@@ -129,15 +130,21 @@ func show(cmd *cobra.Command, args []string) error {
 	} else if err != nil {
 		return err
 	}
-	told, err := summaryFor(cmd, c, &detail.Record)
+	told, err := revealFor(cmd, c, &detail.Record)
 	if asJSON, _ := cmd.Flags().GetBool("json"); asJSON {
 		return errors.Join(json.NewEncoder(os.Stdout).Encode(struct {
 			vitrine.BuildDetail
 			Summary *summary.Summary `json:"summary,omitempty"`
 		}{detail, told}), err)
 	}
-	if printErr := showBuild(c, detail); printErr != nil || told == nil {
+	if printErr := showBuild(c, detail); printErr != nil || err != nil {
 		return errors.Join(printErr, err)
+	}
+	if told == nil {
+		if _, ok := detail.Record.Summary(); ok && detail.Result != vitrine.Success {
+			fmt.Printf("\nwhat failed: vitrine why %s\n", uuid[:12])
+		}
+		return nil
 	}
 	return printText(cmd, func(w io.Writer) { showSummary(w, uuid, told) })
 }
@@ -224,7 +231,11 @@ func showLists(out io.Writer, b vitrine.BuildDetail) error {
 		if b.State == vitrine.Interrupted {
 			size = sizeWords(a.Size) + " stored, incomplete"
 		}
-		fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", kind, a.PlainPath(), size, lines)
+		path := a.PlainPath()
+		if a.Name != path && strings.HasPrefix(path, vitrine.HiddenPrefix) {
+			path += "  " + a.Name
+		}
+		fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", kind, path, size, lines)
 	}
 	if b.Imported != nil && len(b.Imported.Links) > 0 {
 		fmt.Fprintln(w, "\nlinks")

@@ -61,20 +61,23 @@ func identities(cmd *cobra.Command) ([]age.Identity, error) {
 	return ids, nil
 }
 
-// identitiesAtHand loads those that can be had without a question: all that -i or
-// VITRINE_IDENTITY name, or else those of the usual places that have no passphrase.
-// There may be none.
+// identitiesAtHand loads all that -i names, or else what VITRINE_IDENTITY names, or
+// the usual places have, that asks its owner nothing. There may be none.
 func identitiesAtHand(cmd *cobra.Command) ([]age.Identity, error) {
-	if named, _ := cmd.Flags().GetStringArray("identity"); len(named) > 0 || os.Getenv("VITRINE_IDENTITY") != "" {
+	if named, _ := cmd.Flags().GetStringArray("identity"); len(named) > 0 {
 		return identities(cmd)
 	}
+	files := filepath.SplitList(os.Getenv("VITRINE_IDENTITY"))
+	if len(files) == 0 {
+		files = usualIdentities()
+	}
 	var ids []age.Identity
-	for _, name := range usualIdentities() {
+	for _, name := range files {
 		f, err := os.Open(name)
 		if err != nil {
 			continue
 		}
-		more, err := crypto.ParseIdentities(f, name, crypto.UI{Passphrase: func(string) ([]byte, error) { return nil, errNoIdentity }, Plugin: pluginUI})
+		more, err := crypto.ParseIdentities(f, name, crypto.UI{})
 		f.Close()
 		if err == nil {
 			ids = append(ids, more...)

@@ -184,19 +184,24 @@ func printMessage(w io.Writer, indent, message string) {
 	}
 }
 
-// summaryFor opens the summary of a build for somebody who wants to see it if that
-// is no trouble: that there is none, or that none of the identities that were found
-// opens it, is no error.
-func summaryFor(cmd *cobra.Command, c *client.Client, record *vitrine.Record) (*summary.Summary, error) {
-	if _, ok := record.Summary(); !ok {
-		return nil, nil
-	}
+// revealFor opens what show prints to readers alone: the summary of a build, and
+// the real names of its artifacts. That none of the identities that were found at
+// hand opens them is no error.
+func revealFor(cmd *cobra.Command, c *client.Client, record *vitrine.Record) (told *summary.Summary, err error) {
 	ids, err := identitiesAtHand(cmd)
 	if err != nil || len(ids) == 0 {
 		return nil, err
 	}
-	told, err := fetchSummary(cmd.Context(), c, record, ids)
-	if named, _ := cmd.Flags().GetStringArray("identity"); err != nil && len(named) == 0 && !isUnverified(err) {
+	named := *record
+	named.Artifacts = slices.Clone(record.Artifacts)
+	err = revealNames(&named, func(a vitrine.Artifact, w io.Writer) error {
+		return fetch(cmd.Context(), c, record, a, ids, w, nil)
+	})
+	if err == nil {
+		told, err = fetchSummary(cmd.Context(), c, record, ids)
+		record.Artifacts = named.Artifacts
+	}
+	if asked, _ := cmd.Flags().GetStringArray("identity"); err != nil && len(asked) == 0 && !isUnverified(err) {
 		return nil, nil
 	}
 	return told, err
