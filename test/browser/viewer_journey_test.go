@@ -190,7 +190,7 @@ func TestViewerHostile(t *testing.T) {
 		n:     "^[]0;title^G^[]52;c;ZXZpbA==^G^[]8;;https://evil.example^Glink^[]8;;^G ^[[2J^[[H",
 		n + 1: `nul ^@ del ^? c1 \x9b2J bad ` + "\ufffd\ufffd bidi U+202Egnp.exeU+202C end",
 		n + 2: "red of 256 true inverse under",
-		n + 5: "100% done2 before it",
+		n + 5: "100% done2 earlier states",
 		n + 7: "last",
 	} {
 		if got := eval[string](b, shownText(line)); strings.TrimSpace(got) != want {

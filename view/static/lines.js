@@ -12,6 +12,7 @@ export class Lines extends EventTarget {
   total = 0;
   size = 0;
   counted = false;
+  trouble; // why what came last is not all that was asked for
   #index;
   #chunks = new Map(); // in the order of use
   #asked = new Map();
@@ -27,6 +28,8 @@ export class Lines extends EventTarget {
     const info = await this.ask();
     this.size = info.size;
     const last = await this.ask("/last", { count: lastCount });
+    this.trouble = last.error;
+    if (last.error && last.lines.length === 0) throw new Error(last.error);
     if (info.lines === null && last.from === null && last.lines.length > 0) {
       this.total = last.lines.length;
       this.#chunks.set(0, last.lines);
@@ -82,7 +85,8 @@ export class Lines extends EventTarget {
       if (here) {
         this.#chunks.delete(at);
         this.#chunks.set(at, here);
-      } else if (!this.#asked.has(at) && !(this.#failed.get(at) > Date.now() - retry)) {
+      }
+      if ((!here || this.#failed.has(at)) && !this.#asked.has(at) && !(this.#failed.get(at) > Date.now() - retry)) {
         this.#fetch(at);
       }
     }
@@ -97,9 +101,13 @@ export class Lines extends EventTarget {
     this.#asked.set(at, control);
     try {
       const signal = AbortSignal.any([control.signal, this.#closed.signal]);
-      const { lines } = await ask(address(`log/${this.#index}/lines`, { from, count: chunk }), signal);
+      const { lines, error } = await ask(address(`log/${this.#index}/lines`, { from, count: chunk }), signal);
       this.#chunks.set(at, lines);
       this.#failed.delete(at);
+      if (error) { // behind the lines that could be read
+        this.#failed.set(at, Date.now());
+        this.#problem(new Error(error));
+      }
       this.#emit("lines", { from, to: from + lines.length - 1 });
       lines.forEach((line, i) => { if (line.cut && line.text.includes("\r")) this.#settle(line, from + i); });
     } catch (e) {

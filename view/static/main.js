@@ -1,4 +1,5 @@
 // The viewer's page: joins its parts.
+import { alive } from "./alive.js";
 import { address, ask } from "./api.js";
 import { by, count, say } from "./dom.js";
 import { keys } from "./keys.js";
@@ -8,14 +9,7 @@ import { Search } from "./search.js";
 import { Selected, parse } from "./selection.js";
 import { summary } from "./summary.js";
 
-const errors = ["failed", "error"], starts = ["task", "group"];
-
-// While this is held open, vitrine goes on.
-function alive() {
-  const source = new EventSource(address("alive"));
-  source.addEventListener("open", () => { by("ended").hidden = true; });
-  source.addEventListener("error", () => { by("ended").hidden = false; });
-}
+const errors = ["failed", "error"], starts = ["task", "group", "heading"];
 
 async function start() {
   let build;
@@ -26,7 +20,7 @@ async function start() {
     by("lead").textContent = e.message;
     return;
   }
-  alive();
+  alive((goes) => { by("ended").hidden = goes; });
   if (build.artifacts.length === 0) {
     by("title").textContent = "No logs";
     by("lead").textContent = "This build has nothing that can be read as a log.";
@@ -132,9 +126,15 @@ async function start() {
   ]);
 
   const go = (first) => {
-    const at = parse(location.hash);
-    const artifact = (at?.path === undefined ? build.artifacts[0] : find(at.path)) ?? build.artifacts[0];
+    let at = parse(location.hash);
+    let artifact = at?.path === undefined ? build.artifacts[0] : find(at.path);
     const pane = panes.current;
+    if (location.hash.length > 1 && (!at || !artifact)) {
+      say(at ? `this build has no log ${at.path}` : `the address names no lines: they are as in #L120-L140`);
+      if (!first) return;
+      at = undefined;
+      artifact ??= build.artifacts[0];
+    }
     if (first || pane.artifact !== artifact) pane.open(artifact, at);
     else if (at) pane.whenCounted(() => pane.select(at.from, at.to));
   };

@@ -36,7 +36,7 @@ export class Outline {
     if (pane.progress === undefined) said.push("Not looked for yet: this log is long.");
     else if (pane.progress !== "done") said.push(`looking through the log: ${Math.round(pane.progress * 100)} %`);
     else if (list.length === 0) said.push("No plays, tasks or groups in this log.");
-    else said.push(`${number(list.length)} in all${failed ? `, ${number(failed)} with errors` : ""}${pane.more ? "; there are more" : ""}`);
+    else said.push(`${number(list.length)} in all${failed ? `, ${number(failed)} with errors` : ""}${pane.limits.sections ? "; there are more" : ""}`);
     this.#state.replaceChildren(...said);
     if (pane.progress === undefined && pane.artifact) {
       this.#look.textContent = `Look through all ${bytes(pane.artifact.size)}`;

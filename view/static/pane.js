@@ -6,12 +6,13 @@ import { Hidden } from "./hidden.js";
 import { Lines } from "./lines.js";
 import { row } from "./row.js";
 import { Scrollbar } from "./scrollbar.js";
-import { Sections } from "./sections.js";
+import { Sections, severe } from "./sections.js";
 import { stream } from "./streams.js";
 import { Viewport } from "./viewport.js";
 
 const scanned = 256e6; // bytes: a longer log is looked through when somebody asks for what that tells
 const pieceSize = 32 << 10, mostPieces = 8;
+const sorts = { errors: ["failed", "error"], warnings: ["warning"], sections: ["play", "task", "group", "heading"] }; // as a scan bounds them
 const third = 0.3; // of the window is above a line that is jumped to
 
 // Pane tells by "move" ({user}), "select", "sections" and "use" (it was clicked).
@@ -23,7 +24,7 @@ export class Pane extends EventTarget {
   selection; // {from, to}, lines; or undefined
   sections = new Sections([], 0);
   progress; // of the scan: undefined before it, a part up to 1, "done" after
-  more = false; // there are more marks than were told
+  limits = {}; // of each sort of marks of which there are more than were told: the first line
   level = "all";
   found; // by search.js
   #folds = new Set();
@@ -39,6 +40,8 @@ export class Pane extends EventTarget {
   #waiting = []; // for the lines to be counted
   #scanned = []; // for the scan
   #anchor;
+  #trouble; // why a scan ended early
+  #toMark = false; // what was found is to be brought into sight
 
   constructor(artifacts, id) {
     super();
@@ -55,7 +58,10 @@ export class Pane extends EventTarget {
     this.#bar = new Scrollbar(this.viewport, id);
     this.element = el("section", { className: "pane", "aria-label": `log in ${id}` },
       el("header", {}, this.#picker, this.#note), el("div", { className: "window" }, this.#view, this.#bar.element, this.#state));
-    this.viewport.addEventListener("move", (e) => this.#emit("move", e.detail));
+    this.viewport.addEventListener("move", (e) => {
+      this.#emit("move", e.detail);
+      this.#showMark();
+    });
     this.#inner.addEventListener("click", (e) => this.#click(e));
     this.element.addEventListener("pointerdown", () => this.#emit("use"));
     this.element.addEventListener("focusin", () => this.#emit("use"));
@@ -71,10 +77,11 @@ export class Pane extends EventTarget {
     this.artifact = artifact;
     if (this.#picker.tagName === "SELECT") this.#picker.value = artifact.index;
     const lines = new Lines(artifact.index);
-    Object.assign(this, { lines, sections: new Sections([], 0), progress: undefined, more: false, level: "all", found: undefined, selection: undefined });
+    Object.assign(this, { lines, sections: new Sections([], 0), progress: undefined, limits: {}, level: "all", found: undefined, selection: undefined });
     this.#folds.clear();
     this.#opened.clear();
     this.#marks = [];
+    this.#trouble = undefined;
     this.#waiting = [];
     this.#scanned = [];
     this.viewport.total = 0;
@@ -100,6 +107,7 @@ export class Pane extends EventTarget {
     this.#hide();
     this.viewport.show(lines.total, 1);
     this.#size();
+    if (lines.trouble) this.#tell(lines.trouble, true);
     if (selection) this.whenCounted(() => this.select(selection.from, selection.to));
     if (artifact.size <= scanned) this.scan();
   }
@@ -148,11 +156,11 @@ export class Pane extends EventTarget {
   #draw(n) {
     const { hidden } = this.viewport, section = this.sections.at(n);
     const before = n > 1 && this.level !== "all" ? hidden.range(n - 1) : undefined;
-    const hit = this.found?.at(n);
-    return row(n, this.lines.get(n), {
+    const line = this.lines.get(n);
+    return row(n, line, {
       section, folded: section && this.#folds.has(n) && this.level === "all",
       gap: before ? before[1] - before[0] + 1 : 0,
-      spans: hit?.spans, current: this.found?.current === n,
+      kind: this.sections.kind(n) ?? line?.kind, hit: this.found?.at(n), current: this.found?.current === n,
       selected: this.selection && n >= this.selection.from && n <= this.selection.to,
       opened: this.#opened.get(n), counted: this.lines.counted,
     });
@@ -170,23 +178,23 @@ export class Pane extends EventTarget {
     } else if (act === "fold") this.fold(n);
     else if (act === "gap") this.#reveal(n);
     else if (act === "more") this.#more(n);
-    else if (act === "states") {
-      this.#opened.set(n, { ...this.#opened.get(n), states: !this.#opened.get(n)?.states });
+    else if (act === "states" || act === "last") {
+      const opened = { ...this.#opened.get(n), states: act === "states" };
+      this.#opened.set(n, opened);
       this.viewport.redraw(n, n);
+      if (opened.states && !opened.extra && this.lines.get(n)?.cut) this.#more(n);
     }
   }
 
   async #more(n) {
-    const line = this.lines.get(n);
-    const opened = this.#opened.get(n) ?? { extra: [], at: new TextEncoder().encode(line.text).length };
-    opened.extra ??= [];
-    opened.at ??= 4096;
+    const line = this.lines.get(n), from = this.#opened.get(n)?.at ?? line.shown;
     try {
-      const piece = await this.lines.piece(n, opened.at, pieceSize);
-      opened.extra.push(piece.text);
-      opened.at = piece.next ?? piece.bytes;
-      opened.bytes = opened.at;
-      opened.full = opened.extra.length >= mostPieces && opened.at < piece.bytes;
+      const piece = await this.lines.piece(n, from, pieceSize);
+      const opened = { ...this.#opened.get(n) };
+      if ((opened.at ?? line.shown) !== from) return; // asked for twice
+      opened.extra = [...opened.extra ?? [], piece.text];
+      opened.at = piece.next;
+      opened.full = opened.extra.length >= mostPieces && piece.next < piece.bytes;
       this.#opened.set(n, opened);
       this.viewport.redraw(n, n);
     } catch (e) {
@@ -204,9 +212,14 @@ export class Pane extends EventTarget {
 
   // select selects lines and goes to the first of them.
   select(from, to = from) {
+    const { total } = this.lines;
+    if (from > total) {
+      say(`there is no line ${number(from)}: the log has ${count(total, "line")}`);
+      return;
+    }
     this.#anchor = from;
     this.#uncover(from);
-    this.#select(Math.min(from, this.lines.total), Math.min(to, this.lines.total));
+    this.#select(from, Math.min(to, total));
     this.viewport.show(from, third, true);
   }
 
@@ -255,16 +268,17 @@ export class Pane extends EventTarget {
       for (const o of batch) {
         if (o.kind) this.#marks.push(o);
         else if (o.at) this.progress = o.at / Math.max(1, lines.size);
-        else if (o.more) this.more = true;
+        else if (o.more) this.limits[o.more] = o.line;
         else if (o.error) problem = o.error;
       }
-      if (problem) this.#tell(problem, true);
+      this.#trouble ??= problem;
       if (end) this.progress = "done";
       if (!end && performance.now() - drawn < 1000) return;
       drawn = performance.now();
       if (lines.counted) this.#structure();
       this.#emit("sections");
       if (!end) return;
+      if (this.#trouble && this.level === "all") this.#tell(this.#trouble, true);
       this.#stop = undefined;
       this.whenCounted(() => { for (const then of this.#scanned.splice(0)) then(); });
     });
@@ -272,7 +286,8 @@ export class Pane extends EventTarget {
   }
 
   #structure() {
-    this.sections = new Sections(this.#marks, this.lines.total);
+    const { total } = this.lines, { sections } = this.limits;
+    this.sections = new Sections(this.#marks, total, sections ? sections - 1 : total);
     this.#bar.mark(this.sections.severity());
     this.#hide();
     this.#emit("sections");
@@ -283,7 +298,11 @@ export class Pane extends EventTarget {
     viewport.hidden = new Hidden(this.level === "all" ? this.sections.folded(this.#folds) : this.sections.filtered(this.level, lines.total));
     let state = "";
     if (lines.total === 0) state = "This log is empty.";
-    else if (viewport.rows === 0) state = this.progress === "done" ? `No ${this.level === "error" ? "errors" : "warnings or errors"} were found in this log.` : "looking through the log…";
+    else if (this.level !== "all" && this.progress === "done") {
+      const what = this.level === "error" ? "errors" : "warnings or errors", limit = this.#limit(severe[this.level]);
+      if (limit) state = `${what}: ${limit.why}`;
+      else if (viewport.rows === 0) state = `No ${what} were found in this log.`;
+    } else if (viewport.rows === 0) state = "looking through the log…";
     this.#tell(state);
     this.#bar.mark({});
     viewport.redraw();
@@ -327,6 +346,16 @@ export class Pane extends EventTarget {
     });
   }
 
+  // limit is why lines of some kinds may be missing, and from which line on;
+  // undefined if all of them are known.
+  #limit(kinds) {
+    if (this.#trouble) return { line: Infinity, why: `not all of the log could be looked through: ${this.#trouble}` };
+    const lines = Object.keys(this.limits).filter((sort) => sorts[sort].some((kind) => kinds.includes(kind))).map((sort) => this.limits[sort]);
+    if (lines.length === 0) return undefined;
+    const line = Math.min(...lines);
+    return { line, why: `there are too many to list: they are known up to line ${number(line - 1)}` };
+  }
+
   // uncover unfolds what hides a line.
   #uncover(n) {
     if (!this.viewport.hidden.range(n)) return;
@@ -345,12 +374,30 @@ export class Pane extends EventTarget {
   step(kinds, what, back) {
     this.scan(() => {
       const line = this.sections.step(kinds, this.here, back);
+      const limit = this.#limit(kinds), unsure = limit && (back ? limit.line <= this.here : !line);
       if (line) this.select(line);
-      else say(`no ${what} ${back ? "before" : "after"} this line`);
+      else if (!unsure) say(`no ${what} ${back ? "before" : "after"} this line`);
+      if (unsure) say(`${what}: ${limit.why}`);
     });
   }
 
   // --- what a search found
+
+  // toMark brings what was found on the line gone to into sight: it may be far to
+  // the right, or far down where lines are wrapped.
+  toMark() {
+    this.#toMark = true;
+  }
+
+  #showMark() {
+    const mark = this.#toMark && this.#inner.querySelector("mark.current");
+    if (!mark) return;
+    this.#toMark = false;
+    const box = this.#view.getBoundingClientRect(), at = mark.getBoundingClientRect();
+    const left = box.left + mark.closest(".row").firstElementChild.offsetWidth;
+    if (at.left < left || at.right > box.right) this.#view.scrollLeft += at.left - left - third * (box.right - left);
+    if (at.top < box.top || at.bottom > box.bottom) this.viewport.scroll(at.top - box.top - third * box.height);
+  }
 
   hits(found) {
     this.found = found;

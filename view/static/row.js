@@ -1,19 +1,20 @@
 // Draws a line.
-import { el, bytes, count, number } from "./dom.js";
+import { el, bytes, count } from "./dom.js";
 import { tokens, states } from "./ansi.js";
 
 // row draws line n. With it come: its section and whether that is folded, the
-// number of lines hidden before it, what was found in it, whether it is selected,
-// and what of it is opened: {extra: pieces of a long line, states: all of them}.
-export function row(n, line, { section, folded, gap, spans, current, selected, opened, counted }) {
+// number of lines hidden before it, what kind it is, what was found in it, whether
+// it is selected, and what of it is opened: {extra: pieces of a long line that
+// follow its text, at: bytes shown, states: whether all of them are shown}.
+export function row(n, line, { section, folded, gap, kind, hit, current, selected, opened, counted }) {
   const number_ = el("a", { className: "n", href: `#L${n}`, tabIndex: -1 }, counted ? String(n) : "·");
   const head = el("div", { className: "gutter", role: "rowheader" }, number_);
   const text = el("div", { className: "text", role: "cell", dir: "ltr" });
   const drawn = el("div", { className: "row", role: "row", "aria-rowindex": n }, head, text);
-  if (line?.kind) drawn.classList.add(`k-${line.kind}`);
+  if (kind) drawn.classList.add(`k-${kind}`);
   if (selected) drawn.classList.add("selected");
   if (section && section.end > section.line) head.prepend(fold(n, section, folded));
-  if (line) content(text, n, line, spans ?? [], current, opened);
+  if (line) content(text, n, line, hit, current, opened);
   if (folded) text.append(el("span", { className: "more" }, `${count(section.end - section.line, "line")} folded`));
   const item = el("div", { className: "item" }, drawn);
   item.dataset.line = n;
@@ -39,28 +40,34 @@ function action(name, label) {
   return button;
 }
 
-function content(text, n, line, spans, current, opened) {
-  const list = tokens(line.text);
-  const all = line.text.includes("\r") ? states(line.text) : [[0, line.text.length]];
-  const [from, to] = all.at(-1);
-  if (all.length === 1) {
-    text.append(...pieces(list, 0, all[0][1], spans, current));
-  } else if (opened?.states) {
-    for (const [a, b] of all) text.append(el("div", {}, ...pieces(list, a, b, spans, current)));
-    text.append(action("states", "only the last"));
-  } else {
-    if (line.end !== undefined) {
-      const end = tokens(line.end), [a, b] = states(line.end).at(-1);
-      text.append(...pieces(end, a, b, [], false));
-    } else text.append(...pieces(list, from, to, spans, current));
-    text.append(action("states", `${number(all.length - 1)}${line.cut ? " and more" : ""} before it`));
+function content(text, n, line, { spans = [], far } = {}, current, opened) {
+  const all = line.text + (opened?.extra ?? []).join(""), list = tokens(all), at = opened?.at ?? line.shown;
+  const shown = line.text.includes("\r") ? states(all) : [[0, all.length]];
+  const draw = ([from, to]) => pieces(list, from, to, spans, current);
+  let more = "";
+  if (line.cut && opened?.full) more = el("span", { className: "more" }, `cut here: ${bytes(line.bytes)} in all; download has the rest`);
+  else if (line.cut && at < line.bytes) more = action("more", opened?.extra ? `show more of ${bytes(line.bytes)}` : `show more: the line has ${bytes(line.bytes)}`);
+  if (shown.length === 1) text.append(...draw(shown[0]), more);
+  else {
+    // The last state of a line that is cut is not in its text.
+    const end = more && line.end !== undefined && tokens(line.end), [last] = shown.slice(-1);
+    const final = end ? pieces(end, ...states(line.end).at(-1), [], false) : draw(last);
+    const overwritten = spans.length > 0 && (end || spans.every(([, to]) => to <= last[0]));
+    if (opened?.states ?? overwritten) {
+      for (const state of end ? shown : shown.slice(0, -1)) text.append(el("div", {}, ...draw(state)));
+      text.append(el("div", {}, more), el("div", {}, ...final, action("last", "only the last")));
+    } else {
+      const before = line.cut ? line.returns : shown.length - 1;
+      text.append(...final, action("states", before ? count(before, "earlier state") : "earlier states"));
+    }
   }
-  for (const piece of opened?.extra ?? []) text.append(el("span", {}, ...pieces(tokens(piece), 0, piece.length, [], false)));
-  if (!line.cut || (all.length > 1 && !opened?.states)) return;
-  const shown = opened?.bytes ?? 0;
-  if (opened?.full) text.append(el("span", { className: "more" }, `cut here: ${bytes(line.bytes)} in all; download has the rest`));
-  else if (!opened || opened.at < line.bytes) text.append(action("more", shown ? `show more of ${bytes(line.bytes)}` : `show more: the line has ${bytes(line.bytes)}`));
+  if (far) {
+    text.append(el("span", { className: "more" }, `${bytes(far.off)} into the line`), "…", ...plain(far.before),
+      el("mark", { className: current ? "hit current" : "hit" }, ...plain(far.text)), ...plain(far.after), "…");
+  }
 }
+
+const plain = (text) => pieces(tokens(text), 0, text.length, [], false);
 
 // pieces are the elements of a part of a line, with what was found marked.
 function pieces(list, from, to, spans, current) {

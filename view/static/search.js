@@ -12,8 +12,10 @@ class Found {
   spans = [];
   count = 0;
   current;
+  #far = new Map(); // of lines that show none of it
 
-  add({ line, spans }) {
+  add({ line, spans, far }) {
+    if (far) this.#far.set(line, far);
     this.lines.push(line);
     this.spans.push(spans);
     this.count = Math.max(this.count, this.lines.length);
@@ -32,7 +34,7 @@ class Found {
 
   at(line) {
     const i = this.index(line);
-    return this.lines[i] === line ? { spans: this.spans[i] ?? [] } : undefined;
+    return this.lines[i] === line ? { spans: this.spans[i] ?? [], far: this.#far.get(line) } : undefined;
   }
 }
 
@@ -155,6 +157,7 @@ export class Search {
     const found = this.#found;
     found.current = found.lines[i];
     this.#pane.select(found.current);
+    this.#pane.toMark();
     this.#tell(undefined, i);
   }
 

@@ -1,7 +1,7 @@
-// Plays, tasks and groups of a log, made of the marks that a scan finds: what the
+// Plays, tasks, groups and headings of a log, made of the marks that a scan finds: what the
 // outline lists, what can be folded, and where the errors are.
-const opening = new Set(["play", "task", "group", "recap"]);
-const severe = { error: ["failed", "error"], warning: ["failed", "error", "warning"] };
+const opening = new Set(["play", "task", "group", "heading", "recap"]);
+export const severe = { error: ["failed", "error"], warning: ["failed", "error", "warning"] };
 const context = 2; // lines shown around those that a filter is for
 
 export class Sections {
@@ -9,33 +9,43 @@ export class Sections {
   #marks;
   #at = new Map();
 
-  // total is the number of lines of the log, or of what is known of it.
-  constructor(marks, total) {
+  // total is the number of lines of the log, or of what is known of it; known is
+  // the last line whose section is told.
+  constructor(marks, total, known = total) {
     this.#marks = marks;
     const ends = marks.some((m) => m.kind === "endgroup"); // then groups may hold groups
     let open = [], recap = false;
     const close = (end, keep) => {
       while (open.length > 0 && !keep(open.at(-1))) open.pop().end = end;
     };
+    const closed = (s) => s.kind === "group" && ends; // only by a mark of its own
     for (const { line, kind, name } of marks) {
+      if (line > known) close(known, () => false);
       if (kind === "recap" && recap) continue;
       recap = kind === "recap" || (recap && !opening.has(kind));
       if (kind === "failed" || kind === "error") for (const s of open) s.failed++;
       else if (kind === "warning") for (const s of open) s.warned++;
       else if (kind === "endgroup") {
         const at = open.findLastIndex((s) => s.kind === "group");
-        if (at >= 0) for (const s of open.splice(at)) s.end = line;
+        if (at >= 0) for (const s of open.splice(at)) s.end = s.kind === "group" ? line : line - 1;
       } else if (opening.has(kind)) {
         if (kind === "group") close(line - 1, (s) => s.kind !== "group" || ends);
-        else if (kind === "task") close(line - 1, (s) => s.kind === "play" || (s.kind === "group" && ends));
-        else close(line - 1, (s) => s.kind === "group" && ends);
+        else if (kind === "heading") close(line - 1, (s) => s.kind !== "heading" && (s.kind !== "group" || ends));
+        else if (kind === "task") close(line - 1, (s) => s.kind === "play" || closed(s));
+        else close(line - 1, closed);
         const section = { line, end: total, depth: open.length, kind, name: kind === "recap" ? "Recap" : name || kind, failed: 0, warned: 0 };
         open.push(section);
         this.list.push(section);
         this.#at.set(line, section);
       }
     }
-    close(total, () => false);
+    close(known, () => false);
+  }
+
+  // kind is what a line is, as far as it was told; an ignored failure is a warning.
+  kind(line) {
+    const mark = this.#marks[this.#last(this.#marks, line)];
+    return mark?.line === line ? mark.kind : undefined;
   }
 
   // at is the section that begins on a line; around the innermost that holds it.

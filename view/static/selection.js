@@ -6,12 +6,12 @@ import { el, by, say, bytes, count } from "./dom.js";
 const mostCopied = 8e6; // bytes; more is for a file
 
 // parse reads ARTIFACT#L120-L140 as an address has it: without the artifact it is
-// the first one.
+// the first one. It is undefined if the hash names no lines.
 export function parse(hash) {
   const found = /^#(?:(.+)#)?L(\d{1,15})(?:-L?(\d{1,15}))?$/.exec(decode(hash));
   if (!found) return undefined;
   const [from, to] = [Number(found[2]), Number(found[3] ?? found[2])];
-  return { path: found[1], from: Math.max(1, Math.min(from, to)), to: Math.max(1, from, to) };
+  return from >= 1 && from <= to ? { path: found[1], from, to } : undefined;
 }
 
 function decode(hash) {

@@ -5,6 +5,21 @@ import { objects } from "./api.js";
 const every = 60; // milliseconds
 const spansKept = 20; // of a line: more would be lost on anybody, and cost memory
 
+// A browser has few connections to one server, so of all tabs no more than these
+// read a stream at a time; what is on the screen has the others.
+const turns = ["stream 1", "stream 2", "stream 3"];
+
+// turn waits for one, and keeps it until what is done then ends.
+async function turn(signal, then) {
+  if (!navigator.locks) return then();
+  for (const name of turns) {
+    let got;
+    await navigator.locks.request(name, { ifAvailable: true }, (lock) => { if (lock) got = then(); return got; });
+    if (got) return got;
+  }
+  return navigator.locks.request(turns[Math.floor(Math.random() * turns.length)], { signal }, then);
+}
+
 const running = new Map();
 
 addEventListener("message", ({ data: { id, url } }) => {
@@ -22,11 +37,13 @@ async function read(id, url) {
     sent = performance.now();
   };
   try {
-    for await (const object of objects(url, control.signal)) {
-      if (object.spans?.length > spansKept) object.spans.length = spansKept;
-      batch.push(object);
-      if (performance.now() - sent > every) send();
-    }
+    await turn(control.signal, async () => {
+      for await (const object of objects(url, control.signal)) {
+        if (object.spans?.length > spansKept) object.spans.length = spansKept;
+        batch.push(object);
+        if (performance.now() - sent > every) send();
+      }
+    });
     send({ end: true });
   } catch (e) {
     send({ end: true, problem: e.message });
