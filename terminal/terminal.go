@@ -20,7 +20,8 @@ import (
 // one that hides text, and none reaches beyond its line: what a line sets can't
 // hide the next. Other control characters are shown in caret notation, as ^[ and
 // ^G. Of what is not ASCII, C1 controls, characters that change the direction of
-// text, and bytes that are not UTF-8 are shown as \u202e and \x9b.
+// text or can't be seen (Unicode's format characters, but for the joiners that
+// scripts and emoji need), and bytes that are not UTF-8 are shown as \u202e and \x9b.
 //
 // Line feeds and tabs stay. A carriage return before a line feed goes; one within
 // a line, as progress bars have it, is shown as ^M and ends the line: what comes
@@ -160,7 +161,11 @@ func (w *Writer) rune(text []byte, last bool) int {
 	switch {
 	case r == utf8.RuneError && n == 1:
 		w.out = fmt.Appendf(w.out, `\x%02x`, text[0])
-	case r < 0xa0, r == '\u2028', r == '\u2029', unicode.Is(unicode.Bidi_Control, r):
+	case r < 0xa0, r == '\u2028', r == '\u2029', unicode.Is(unicode.Cf, r) && r != '\u200c' && r != '\u200d':
+		if r > 0xffff {
+			w.out = fmt.Appendf(w.out, `\U%08x`, r)
+			break
+		}
 		w.out = fmt.Appendf(w.out, `\u%04x`, r)
 	default:
 		w.out = append(w.out, text[:n]...)
