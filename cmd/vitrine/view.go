@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -18,7 +17,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"vitrine"
-	"vitrine/client"
 	"vitrine/crypto"
 	"vitrine/grep"
 	"vitrine/lines"
@@ -219,26 +217,6 @@ func isLog(a vitrine.Artifact) bool {
 		return strings.HasSuffix(a.Path, vitrine.SealedSuffix) // what is no text seldom compresses
 	}
 	return strings.HasPrefix(a.MediaType, "text/") || a.MediaType == "application/json" || a.MediaType == "application/xml"
-}
-
-// fetchSummary opens the summary that was sealed with the logs; nil if there is none.
-func fetchSummary(ctx context.Context, c *client.Client, record *vitrine.Record, ids []age.Identity) (*summary.Summary, error) {
-	a, ok := record.Summary()
-	if !ok {
-		return nil, nil
-	}
-	if a.PlainSize > summary.MaxSize {
-		return nil, fmt.Errorf("%w: %s: more than %d bytes", errUnverified, a.Path, summary.MaxSize)
-	}
-	var text bytes.Buffer
-	if err := fetch(ctx, c, record, a, ids, &text, nil); err != nil {
-		return nil, err
-	}
-	s, err := summary.Parse(text.Bytes())
-	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", errUnverified, a.Path, err)
-	}
-	return s, nil
 }
 
 // viewFiles makes a view of files, sealed or not.

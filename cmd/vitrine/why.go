@@ -1,19 +1,14 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
-	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"vitrine"
-	"vitrine/client"
-	"vitrine/outline"
 	"vitrine/summary"
 )
 
@@ -31,7 +26,9 @@ func whyCommand() *cobra.Command {
 		Long: `why prints what failed in a build: task, host and message, and the lines of the log
 around it, of which only that part is fetched. The last failure, which mostly is
 the one, is printed last. Where none is known it prints errors, and where there are
-none either, the last lines of each log.
+none either, the last lines of each log; but of a build that succeeded only that
+nothing failed. With --all it lists all that is known, in the order of the lines:
+what failed, what was ignored or rescued, errors and warnings.
 
 What failed stands in a summary that publish seals with the logs. Of a build
 without one, the last 4 MiB of each log are looked at. Lines of a longer log that has
@@ -39,14 +36,17 @@ no table of lines are counted from its end: the last one is -1.
 
 With --json it prints one list, an object for each failure: "path", "line", "task",
 "host", "message", and the "lines" of the log around it, of which the first has the
-number "from". A line that is not UTF-8 is {"bytes": …} in base64.`,
+number "from". A line that is not UTF-8 is {"bytes": …} in base64. With --all there
+is "kind" and no "lines", and "ignored" is true where the play went on.`,
 		Example: `  vitrine why 3f0c9a51
-  vitrine why 3f0c9a51 -C 40 -n 1`,
+  vitrine why 3f0c9a51 -C 40 -n 1
+  vitrine why 3f0c9a51 --all`,
 		Args: cobra.ExactArgs(1),
 		RunE: why,
 	}
 	cmd.Flags().IntP("context", "C", -1, "`lines` before and after each; default: 5 before, 10 after")
 	cmd.Flags().IntP("number", "n", 3, "how many failures, at the most: the last ones")
+	cmd.Flags().Bool("all", false, "list all failures, errors and warnings, without the lines around them")
 	rawFlag(cmd)
 	keyringFlag(cmd)
 	return cmd
@@ -72,6 +72,11 @@ func why(cmd *cobra.Command, args []string) error {
 	if most < 1 {
 		return usagef("-n %d: want a number of failures", most)
 	}
+	all, _ := cmd.Flags().GetBool("all")
+	if all && (cmd.Flags().Changed("context") || cmd.Flags().Changed("number")) {
+		return usagef("--all lists every note, without the lines around it: -n and -C don't go with it")
+	}
+	asJSON, _ := cmd.Flags().GetBool("json")
 	ctx := cmd.Context()
 	c, record, _, err := openBuild(cmd, args[0])
 	if err != nil {
@@ -98,7 +103,27 @@ func why(cmd *cobra.Command, args []string) error {
 			return err
 		}
 	}
-	found := failuresOf(told)
+	if all {
+		list := allTold(told)
+		if _, _, omitted := tally(told); omitted > 0 {
+			fmt.Fprintf(os.Stderr, "vitrine: %s had no room in the summary\n", count(omitted, "more note"))
+		}
+		if asJSON {
+			return json.NewEncoder(os.Stdout).Encode(list)
+		}
+		return printText(cmd, func(w io.Writer) { printTold(w, list) })
+	}
+	found, others := reasonsOf(told, record.Result == vitrine.Success)
+	if others != "" {
+		fmt.Fprintf(os.Stderr, "vitrine: %s besides: vitrine why --all %s lists them\n", others, record.UUID[:8])
+	}
+	if len(found) == 0 && record.Result == vitrine.Success {
+		if asJSON {
+			return json.NewEncoder(os.Stdout).Encode([]reason{})
+		}
+		_, err := fmt.Println("nothing failed")
+		return err
+	}
 	if n := len(found) - most; n > 0 {
 		fmt.Fprintf(os.Stderr, "vitrine: %d before these are left out: -n %d prints them too\n", n, len(found))
 		found = found[n:]
@@ -118,29 +143,32 @@ func why(cmd *cobra.Command, args []string) error {
 	if len(found) == 0 {
 		return fmt.Errorf("build %s has no log to look at, but %s", record.UUID, artifactList(record))
 	}
-	if asJSON, _ := cmd.Flags().GetBool("json"); asJSON {
+	if asJSON {
 		return json.NewEncoder(os.Stdout).Encode(found)
 	}
 	return printText(cmd, func(w io.Writer) { printReasons(w, found) })
 }
 
-// failuresOf are the failures that a summary tells of, by log and line; errors, if
-// there is none.
-func failuresOf(s *summary.Summary) (list []reason) {
-	for _, notes := range []func(summary.Log) []summary.Note{
-		func(l summary.Log) []summary.Note { return l.Failures },
-		func(l summary.Log) []summary.Note { return l.Errors },
-	} {
-		for _, l := range s.Logs {
-			for _, n := range notes(l) {
-				list = append(list, reason{Path: l.Path, Note: n})
-			}
-		}
-		if len(list) > 0 {
-			break
+// reasonsOf are the failures that a summary tells of, by log and line; if there is
+// none, and the build did not succeed, the errors. Warnings are no reason: the end
+// of a log tells more. others counts what is left out.
+func reasonsOf(s *summary.Summary, succeeded bool) (list []reason, others string) {
+	add := func(l summary.Log, notes []summary.Note) {
+		for _, n := range notes {
+			list = append(list, reason{Path: l.Path, Note: n})
 		}
 	}
-	return list
+	errs, warnings, _ := tally(s)
+	for _, l := range s.Logs {
+		add(l, l.Failures)
+	}
+	if len(list) > 0 || succeeded {
+		return list, countOthers(errs, warnings)
+	}
+	for _, l := range s.Logs {
+		add(l, l.Errors)
+	}
+	return list, countOthers(0, warnings)
 }
 
 func printReasons(w io.Writer, found []reason) {
@@ -160,100 +188,5 @@ func printReasons(w io.Writer, found []reason) {
 			}
 			fmt.Fprintf(w, "%c %7d  %s\n", mark, r.From+int64(i), line)
 		}
-	}
-}
-
-// noteHeading says where a note stands, and what it belongs to.
-func noteHeading(path string, n summary.Note) string {
-	s := path
-	if n.Line != 0 {
-		s = fmt.Sprintf("%s:%d", path, n.Line)
-	}
-	if n.Task != "" {
-		s += "  " + n.Task
-	}
-	if n.Host != "" {
-		s += "  on " + n.Host
-	}
-	return s
-}
-
-func printMessage(w io.Writer, indent, message string) {
-	for line := range strings.Lines(message) {
-		fmt.Fprintf(w, "%s%s\n", indent, strings.TrimSuffix(line, "\n"))
-	}
-}
-
-// revealFor opens what show prints to readers alone: the summary of a build, and
-// the real names of its artifacts. That none of the identities that were found at
-// hand opens them is no error.
-func revealFor(cmd *cobra.Command, c *client.Client, record *vitrine.Record) (told *summary.Summary, err error) {
-	ids, err := identitiesAtHand(cmd)
-	if err != nil || len(ids) == 0 {
-		return nil, err
-	}
-	named := *record
-	named.Artifacts = slices.Clone(record.Artifacts)
-	err = revealNames(&named, func(a vitrine.Artifact, w io.Writer) error {
-		return fetch(cmd.Context(), c, record, a, ids, w, nil)
-	})
-	if err == nil {
-		told, err = fetchSummary(cmd.Context(), c, record, ids)
-		record.Artifacts = named.Artifacts
-	}
-	if asked, _ := cmd.Flags().GetStringArray("identity"); err != nil && len(asked) == 0 && !isUnverified(err) {
-		return nil, nil
-	}
-	return told, err
-}
-
-// showSummary prints what a summary tells, in short.
-func showSummary(w io.Writer, uuid string, s *summary.Summary) {
-	print := func(heading string, pick func(summary.Log) []summary.Note) {
-		for _, l := range s.Logs {
-			for _, n := range pick(l) {
-				if heading != "" {
-					fmt.Fprintf(w, "\n%s\n", heading)
-					heading = ""
-				}
-				fmt.Fprintln(w, "  "+noteHeading(l.Path, n))
-				printMessage(w, "    ", n.Message)
-			}
-		}
-	}
-	print("ignored or rescued", func(l summary.Log) []summary.Note {
-		return slices.DeleteFunc(slices.Clone(l.Warnings), func(n summary.Note) bool { return n.Kind != outline.Failed })
-	})
-	print("failed", func(l summary.Log) []summary.Note { return l.Failures })
-	var errs, warnings, omitted int
-	for _, l := range s.Logs {
-		errs += len(l.Errors)
-		warnings += len(l.Warnings)
-		omitted += l.Omitted
-	}
-	for _, l := range s.Logs {
-		if len(l.Recap) > 0 {
-			fmt.Fprintf(w, "\nrecap of %s\n", l.Path)
-		}
-		for _, h := range l.Recap {
-			fmt.Fprintf(w, "  %s: %s\n", h.Name, (vitrine.Recap{
-				OK: int64(h.OK), Changed: int64(h.Changed), Unreachable: int64(h.Unreachable), Failed: int64(h.Failed), Skipped: int64(h.Skipped),
-			}))
-		}
-	}
-	var more bytes.Buffer
-	for _, n := range []struct {
-		count int
-		what  string
-	}{{errs, "error"}, {warnings, "warning"}, {omitted, "more note"}} {
-		if n.count > 0 {
-			if more.Len() > 0 {
-				more.WriteString(", ")
-			}
-			more.WriteString(count(n.count, n.what))
-		}
-	}
-	if more.Len() > 0 {
-		fmt.Fprintf(w, "\n%s in all; vitrine why %s shows the lines\n", more.Bytes(), uuid[:8])
 	}
 }
