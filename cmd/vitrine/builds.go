@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -58,7 +57,7 @@ func builds(cmd *cobra.Command, _ []string) error {
 		}
 	}
 	asJSON, _ := cmd.Flags().GetBool("json")
-	lines := json.NewEncoder(os.Stdout)
+	lines := newJSON(os.Stdout)
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	defer table.Flush()
 	if !asJSON {
@@ -132,7 +131,7 @@ func show(cmd *cobra.Command, args []string) error {
 	}
 	told, err := revealFor(cmd, c, &detail.Record)
 	if asJSON, _ := cmd.Flags().GetBool("json"); asJSON {
-		return errors.Join(json.NewEncoder(os.Stdout).Encode(struct {
+		return errors.Join(newJSON(os.Stdout).Encode(struct {
 			vitrine.BuildDetail
 			Summary *summary.Summary `json:"summary,omitempty"`
 		}{detail, told}), err)

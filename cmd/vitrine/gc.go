@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"time"
@@ -43,7 +42,7 @@ func gc(cmd *cobra.Command, _ []string) error {
 	o.Delete, _ = cmd.Flags().GetBool("delete")
 	o.Grace, _ = cmd.Flags().GetDuration("grace")
 	asJSON, _ := cmd.Flags().GetBool("json")
-	lines := json.NewEncoder(os.Stdout)
+	lines := newJSON(os.Stdout)
 	o.Report = func(i retention.Item) {
 		switch {
 		case asJSON:

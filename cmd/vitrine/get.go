@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -360,7 +359,7 @@ func printList(cmd *cobra.Command, list []string) error {
 		if list == nil {
 			list = []string{}
 		}
-		return json.NewEncoder(os.Stdout).Encode(list)
+		return newJSON(os.Stdout).Encode(list)
 	}
 	for _, p := range list {
 		fmt.Println(p)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -122,9 +121,7 @@ func (f grepForm) total(j *grepJob, artifact string, found int64) {
 }
 
 func writeJSON(w *bytes.Buffer, line grepLine) {
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	enc.Encode(line) // a buffer takes all
+	newJSON(w).Encode(line) // a buffer takes all
 }
 
 // maxShown is how many bytes of a line a terminal shows.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -133,7 +132,7 @@ func importZuul(cmd *cobra.Command, args []string) error {
 	report, err := importBuilds(ctx, client, bucket, x, o)
 	bar.end()
 	if asJSON, _ := f.GetBool("json"); asJSON {
-		if err := json.NewEncoder(os.Stdout).Encode(report); err != nil {
+		if err := newJSON(os.Stdout).Encode(report); err != nil {
 			return err
 		}
 	} else {

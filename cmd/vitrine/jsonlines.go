@@ -86,7 +86,5 @@ func (l *jsonLines) print(text []byte, ended bool) error {
 	} else {
 		line.Bytes = text
 	}
-	enc := json.NewEncoder(l.w)
-	enc.SetEscapeHTML(false)
-	return enc.Encode(line)
+	return newJSON(l.w).Encode(line)
 }

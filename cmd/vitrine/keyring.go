@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -260,7 +259,7 @@ func printServices(out io.Writer, services []shownService) error {
 }
 
 func writeKeyringJSON(out io.Writer, v any) error {
-	enc := json.NewEncoder(out)
+	enc := newJSON(out)
 	enc.SetIndent("", "  ")
 	return enc.Encode(v)
 }

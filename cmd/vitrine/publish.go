@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -334,7 +333,7 @@ func printPublished(cmd *cobra.Command, r *vitrine.Record, address func(string) 
 		if address != nil {
 			out["url"] = where
 		}
-		return json.NewEncoder(os.Stdout).Encode(out)
+		return newJSON(os.Stdout).Encode(out)
 	}
 	_, err := fmt.Println(where)
 	return err

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 
@@ -66,7 +65,7 @@ func storageCheck(cmd *cobra.Command, args []string) error {
 			OK       bool              `json:"ok"`
 			Findings []storage.Finding `json:"findings"`
 		}{storage.PlaceName(args[0]), good, all}
-		if err := json.NewEncoder(os.Stdout).Encode(out); err != nil {
+		if err := newJSON(os.Stdout).Encode(out); err != nil {
 			return err
 		}
 	}
@@ -124,7 +123,7 @@ func storageCopy(cmd *cobra.Command, args []string) error {
 	t, err := storage.Copy(ctx, to, from, o)
 	bar.end()
 	if asJSON, _ := cmd.Flags().GetBool("json"); asJSON {
-		if err := json.NewEncoder(os.Stdout).Encode(t); err != nil {
+		if err := newJSON(os.Stdout).Encode(t); err != nil {
 			return err
 		}
 	} else {

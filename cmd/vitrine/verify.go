@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -122,7 +121,7 @@ func verify(cmd *cobra.Command, args []string) error {
 			OK     bool    `json:"ok"`
 			Checks []check `json:"checks"`
 		}{uuid, failed == 0, checks}
-		if err := json.NewEncoder(os.Stdout).Encode(out); err != nil {
+		if err := newJSON(os.Stdout).Encode(out); err != nil {
 			return err
 		}
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -109,7 +108,7 @@ func why(cmd *cobra.Command, args []string) error {
 			fmt.Fprintf(os.Stderr, "vitrine: %s had no room in the summary\n", count(omitted, "more note"))
 		}
 		if asJSON {
-			return json.NewEncoder(os.Stdout).Encode(list)
+			return newJSON(os.Stdout).Encode(list)
 		}
 		return printText(cmd, func(w io.Writer) { printTold(w, list) })
 	}
@@ -119,7 +118,7 @@ func why(cmd *cobra.Command, args []string) error {
 	}
 	if len(found) == 0 && record.Result == vitrine.Success {
 		if asJSON {
-			return json.NewEncoder(os.Stdout).Encode([]reason{})
+			return newJSON(os.Stdout).Encode([]reason{})
 		}
 		_, err := fmt.Println("nothing failed")
 		return err
@@ -144,7 +143,7 @@ func why(cmd *cobra.Command, args []string) error {
 		return fmt.Errorf("build %s has no log to look at, but %s", record.UUID, artifactList(record))
 	}
 	if asJSON {
-		return json.NewEncoder(os.Stdout).Encode(found)
+		return newJSON(os.Stdout).Encode(found)
 	}
 	return printText(cmd, func(w io.Writer) { printReasons(w, found) })
 }
