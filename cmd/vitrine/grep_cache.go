@@ -79,7 +79,7 @@ const (
 )
 
 // A recordCache keeps signed records, which are public and never change. Nothing
-// that it gives was checked. A nil one keeps nothing.
+// that it gives was checked: it may have been kept without a keyring. A nil one keeps nothing.
 type recordCache struct{ dir string }
 
 func openRecordCache(dir string) (*recordCache, error) {
@@ -148,5 +148,12 @@ func (r *recordCache) put(page string, signed vitrine.SignedRecord) {
 	}
 	if err != nil {
 		os.Remove(f.Name())
+	}
+}
+
+// drop forgets a record.
+func (r *recordCache) drop(page string) {
+	if r != nil {
+		os.Remove(r.file(page))
 	}
 }

@@ -254,6 +254,9 @@ func (g *grepper) search(j *grepJob) {
 			return false
 		}
 		j.errs = append(j.errs, err)
+		if exitCode(err) == exitUnverified {
+			g.records.drop(g.client.BuildURL(record.UUID)) // it may be the record that is wrong
+		}
 		keyless := exitCode(err) == exitNoIdentity
 		unopened = unopened || keyless
 		return !keyless
@@ -272,32 +275,40 @@ func (g *grepper) search(j *grepJob) {
 	j.flush()
 }
 
-// record reads a build's record, and checks it if there is a keyring.
-func (g *grepper) record(ctx context.Context, b vitrine.Build) (record *vitrine.Record, err error) {
+// record reads a build's record, and checks it if there is a keyring. One that was
+// kept and fails is fetched once more.
+func (g *grepper) record(ctx context.Context, b vitrine.Build) (*vitrine.Record, error) {
 	page := g.client.BuildURL(b.UUID)
-	kept := g.records.get(page)
-	signed := kept
-	if record, err = parseRecord(g.client, b.UUID, []byte(kept.Record), vitrine.RecordKey); err != nil {
-		var text []byte
-		if record, text, err = fetchRecord(ctx, g.client, b.UUID); err != nil {
-			return nil, err
+	if kept := g.records.get(page); kept.Record != "" && (g.keyring == nil || kept.Signature != "") {
+		if record, err := parseRecord(g.client, b.UUID, []byte(kept.Record), vitrine.RecordKey); err == nil && g.check(ctx, record, kept) == nil {
+			return record, nil
 		}
-		signed = vitrine.SignedRecord{Record: string(text)}
 	}
-	if g.keyring != nil && signed.Signature == "" {
+	record, text, err := fetchRecord(ctx, g.client, b.UUID)
+	if err != nil {
+		return nil, err
+	}
+	signed := vitrine.SignedRecord{Record: string(text)}
+	if g.keyring != nil {
 		if signed.Signature, err = fetchSignature(ctx, g.client, record); err != nil {
 			return nil, err
 		}
+		if err := g.check(ctx, record, signed); err != nil {
+			return nil, err
+		}
 	}
-	if signed != kept {
-		g.records.put(page, signed)
-	}
+	g.records.put(page, signed)
+	return record, nil
+}
+
+// check holds a record against the keyring, if there is one.
+func (g *grepper) check(ctx context.Context, record *vitrine.Record, signed vitrine.SignedRecord) error {
 	if g.keyring == nil {
-		return record, nil
+		return nil
 	}
 	g.keyringMu.Lock()
 	defer g.keyringMu.Unlock()
-	return record, checkSigned(ctx, g.keyring, record, signed)
+	return checkSigned(ctx, g.keyring, record, signed)
 }
 
 // reveal gives artifacts the names that their readers know.
