@@ -4,12 +4,18 @@
 import { colourClass } from "./colours.js";
 
 // eslint-disable-next-line no-control-regex
-const special = /\x1b\[([\d;:]{0,200})m|[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]/g;
+const special = new RegExp([
+  /\x1b\[([\d;:]{0,200})m/, // the only sequence that is followed
+  /[\x00-\x08\x0a-\x1f\x7f-\x9f]/,
+  /[\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]/, // what turns text around
+  /[\u00ad\u034f\u115f\u1160\u180e\u200b\u2060-\u2065\u206a-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb]|\udb40[\udc00-\udc7f]/, // what has no width, or looks like a space
+  /(?<![^\x00-\x7f])[\u200c\u200d]|[\u200c\u200d](?![^\x00-\x7f])/, // joiners, but not those within scripts and emoji that need them
+].map((r) => r.source).join("|"), "g");
 
 // sign is what stands for a character: ^[ and the like, as on a terminal, which
 // any font has; most have none of the pictures that Unicode has for them.
 function sign(char) {
-  const code = char.charCodeAt(0);
+  const code = char.codePointAt(0);
   if (code < 0x20 || code === 0x7f) return `^${String.fromCharCode(code ^ 0x40)}`;
   return code < 0x100 ? `\\x${code.toString(16)}` : `U+${code.toString(16).toUpperCase().padStart(4, "0")}`;
 }

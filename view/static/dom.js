@@ -14,9 +14,14 @@ export function el(tag, properties = {}, ...children) {
 
 export const by = (id) => document.getElementById(id);
 
-// say tells people who hear the page, and those who look at its last line.
+const noticed = 6000; // milliseconds
+let notice;
+
+// say tells people who hear the page, and those who look at it, for a while.
 export function say(text) {
+  clearTimeout(notice);
   by("said").textContent = text;
+  if (text) notice = setTimeout(() => say(""), noticed);
 }
 
 const numbers = new Intl.NumberFormat("en");

@@ -1,5 +1,5 @@
 // What can be done by keyboard, in one list: it is also the help.
-import { el, by } from "./dom.js";
+import { el, by, say } from "./dom.js";
 
 // keys joins keys with what they do; [keys, words, action].
 export function keys(list) {
@@ -19,6 +19,7 @@ export function keys(list) {
     if (e.target.closest("button, summary, a, input, dialog") && (e.key === " " || e.key === "Enter" || e.key.startsWith("Arrow") && e.target.closest("input"))) return;
     if (e.target.closest("dialog") || by("help").open) return; // it has Escape itself
     e.preventDefault();
+    say("");
     action(e);
   });
 }

@@ -12,15 +12,20 @@ export class Outline {
   #inner = el("div", { className: "all" });
   #only = by("failed-only");
   #state = by("outline-state");
+  #chosen;
   #look = el("button", { type: "button", on: { click: () => this.#pane.scan() } });
 
-  constructor() {
+  // chosen is called when somebody has gone to an entry.
+  constructor(chosen) {
+    this.#chosen = chosen;
     this.#scroll.append(this.#inner);
     this.#scroll.addEventListener("scroll", () => this.#draw());
     this.#scroll.addEventListener("keydown", (e) => this.#key(e));
     this.#inner.addEventListener("click", (e) => {
       const line = e.target.closest("button")?.dataset.line;
-      if (line) this.#pane.select(Number(line));
+      if (!line) return;
+      this.#pane.select(Number(line));
+      this.#chosen();
     });
     this.#only.addEventListener("change", () => this.show(this.#pane));
     new ResizeObserver(() => this.#draw()).observe(this.#scroll);

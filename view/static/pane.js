@@ -15,7 +15,8 @@ const pieceSize = 32 << 10, mostPieces = 8;
 const sorts = { errors: ["failed", "error"], warnings: ["warning"], sections: ["play", "task", "group", "heading"] }; // as a scan bounds them
 const third = 0.3; // of the window is above a line that is jumped to
 
-// Pane tells by "move" ({user}), "select", "sections" and "use" (it was clicked).
+// Pane tells by "move" ({user}), "place" (what is shown was changed), "select",
+// "sections", "download" and "use" (it was clicked).
 export class Pane extends EventTarget {
   element;
   artifact;
@@ -36,9 +37,15 @@ export class Pane extends EventTarget {
   #state;
   #note;
   #picker;
+  #download = el("button", { type: "button", className: "download", on: { click: () => this.#emit("download") } });
   #stop;
   #waiting = []; // for the lines to be counted
   #scanned = []; // for the scan
+  #halt = el("button", { type: "button", on: { click: () => this.stopScan() } }, "Stop");
+  #before; // the place that was left when lines were filtered away
+  #stopped; // the part at which a scan was stopped
+  #goes; // to a time
+  #partner; // the line that is at the time of the other pane's
   #anchor;
   #trouble; // why a scan ended early
   #toMark = false; // what was found is to be brought into sight
@@ -51,20 +58,26 @@ export class Pane extends EventTarget {
     this.#note = el("span", { className: "size" });
     this.#picker = artifacts.length > 1
       ? el("select", { "aria-label": "log", on: { change: (e) => this.open(artifacts[e.target.value]) } }, ...artifacts.map((a) => el("option", { value: a.index }, a.path)))
-      : el("b", { className: "path" }, artifacts[0]?.path ?? "");
+      : el("b", { className: "path", title: artifacts[0]?.path ?? "" }, artifacts[0]?.path ?? "");
     this.viewport = new Viewport(this.#view, this.#inner, {
       draw: (n) => this.#draw(n), want: (list) => this.lines?.want(list), hidden: new Hidden(),
     });
     this.#bar = new Scrollbar(this.viewport, id);
     this.element = el("section", { className: "pane", "aria-label": `log in ${id}` },
-      el("header", {}, this.#picker, this.#note), el("div", { className: "window" }, this.#view, this.#bar.element, this.#state));
+      el("header", {}, this.#picker, this.#note, this.#download), el("div", { className: "window" }, this.#view, this.#bar.element, this.#state));
     this.viewport.addEventListener("move", (e) => {
+      if (e.detail.user) this.#before = undefined;
       this.#emit("move", e.detail);
       this.#showMark();
     });
+    this.addEventListener("select", () => this.#label());
     this.#inner.addEventListener("click", (e) => this.#click(e));
     this.element.addEventListener("pointerdown", () => this.#emit("use"));
     this.element.addEventListener("focusin", () => this.#emit("use"));
+  }
+
+  #label() {
+    this.#download.textContent = this.selection ? "Download lines" : "Download log";
   }
 
   #emit(name, detail) {
@@ -78,6 +91,8 @@ export class Pane extends EventTarget {
     if (this.#picker.tagName === "SELECT") this.#picker.value = artifact.index;
     const lines = new Lines(artifact.index);
     Object.assign(this, { lines, sections: new Sections([], 0), progress: undefined, limits: {}, level: "all", found: undefined, selection: undefined });
+    this.#before = this.#partner = undefined;
+    this.#label();
     this.#folds.clear();
     this.#opened.clear();
     this.#marks = [];
@@ -118,8 +133,8 @@ export class Pane extends EventTarget {
     this.#stop = undefined;
   }
 
-  #tell(text, bad = false) {
-    this.#state.textContent = text;
+  #tell(text, bad = false, ...controls) {
+    this.#state.replaceChildren(text, ...controls);
     this.#state.hidden = !text;
     this.#state.classList.toggle("bad", bad);
     if (bad && this.lines?.total > 0) setTimeout(() => { this.#state.hidden = true; }, 8000);
@@ -127,7 +142,7 @@ export class Pane extends EventTarget {
 
   #size() {
     const { lines } = this;
-    this.#note.textContent = lines.counted ? `${bytes(lines.size)}, ${count(lines.total, "line")}` : `${bytes(lines.size)}, counting its lines…`;
+    this.#note.replaceChildren(el("span", { className: "aside" }, `${bytes(lines.size)}, `), lines.counted ? count(lines.total, "line") : "counting its lines…");
     this.#view.style.setProperty("--digits", String(lines.total).length); // as wide as the numbers of lines are
     this.#view.setAttribute("aria-rowcount", lines.counted ? lines.total : -1);
   }
@@ -157,13 +172,16 @@ export class Pane extends EventTarget {
     const { hidden } = this.viewport, section = this.sections.at(n);
     const before = n > 1 && this.level !== "all" ? hidden.range(n - 1) : undefined;
     const line = this.lines.get(n);
-    return row(n, line, {
+    const drawn = row(n, line, {
       section, folded: section && this.#folds.has(n) && this.level === "all",
       gap: before ? before[1] - before[0] + 1 : 0,
       kind: this.sections.kind(n) ?? line?.kind, hit: this.found?.at(n), current: this.found?.current === n,
       selected: this.selection && n >= this.selection.from && n <= this.selection.to,
       opened: this.#opened.get(n), counted: this.lines.counted,
     });
+    drawn.classList.toggle("partner", this.#partner === n);
+    drawn.classList.toggle("absent", !line);
+    return drawn;
   }
 
   #click(e) {
@@ -206,8 +224,10 @@ export class Pane extends EventTarget {
 
   #select(from, to) {
     this.selection = { from: Math.min(from, to), to: Math.max(from, to) };
+    this.viewport.kept = this.#anchor === this.selection.to ? this.selection.from : this.selection.to;
     this.viewport.redraw();
     this.#emit("select");
+    this.#emit("place");
   }
 
   // select selects lines and goes to the first of them.
@@ -243,14 +263,16 @@ export class Pane extends EventTarget {
 
   unselect() {
     this.selection = undefined;
+    this.viewport.kept = undefined;
     this.viewport.redraw();
     this.#emit("select");
+    this.#emit("place");
   }
 
   // here is the line that steps begin from.
   get here() {
-    const { first, last } = this.viewport, at = this.selection?.from;
-    return at >= first && at <= last ? at : first;
+    const { viewport, selection } = this;
+    return selection && viewport.sees(selection.from) ? selection.from : viewport.first;
   }
 
   // --- plays, tasks, groups
@@ -272,17 +294,36 @@ export class Pane extends EventTarget {
         else if (o.error) problem = o.error;
       }
       this.#trouble ??= problem;
-      if (end) this.progress = "done";
+      if (end) {
+        this.progress = "done";
+        this.#stop = undefined;
+      }
       if (!end && performance.now() - drawn < 1000) return;
       drawn = performance.now();
       if (lines.counted) this.#structure();
       this.#emit("sections");
       if (!end) return;
       if (this.#trouble && this.level === "all") this.#tell(this.#trouble, true);
-      this.#stop = undefined;
       this.whenCounted(() => { for (const then of this.#scanned.splice(0)) then(); });
     });
     return undefined;
+  }
+
+  // awaited is whether somebody waits for the scan that goes on.
+  get awaited() {
+    return this.#stop !== undefined && (this.level !== "all" || this.#scanned.length > 0);
+  }
+
+  // stopScan ends it; what it has found stays, until it begins anew.
+  stopScan() {
+    this.#stop?.();
+    this.#stop = undefined;
+    this.#scanned = [];
+    this.#stopped = this.progress;
+    this.progress = undefined;
+    this.#hide();
+    this.#emit("sections");
+    this.focus();
   }
 
   #structure() {
@@ -297,25 +338,51 @@ export class Pane extends EventTarget {
     const { viewport, lines } = this;
     viewport.hidden = new Hidden(this.level === "all" ? this.sections.folded(this.#folds) : this.sections.filtered(this.level, lines.total));
     let state = "";
+    const controls = [];
     if (lines.total === 0) state = "This log is empty.";
-    else if (this.level !== "all" && this.progress === "done") {
+    else if (this.awaited) {
+      state = `looking through the log: ${Math.round(this.progress * 100)} %`;
+      controls.push(this.#halt);
+    } else if (this.level === "all") state = "";
+    else if (this.progress === undefined) state = `Stopped at ${Math.round((this.#stopped ?? 0) * 100)} %: what is beyond it is not shown.`;
+    else if (this.progress === "done") {
       const what = this.level === "error" ? "errors" : "warnings or errors", limit = this.#limit(severe[this.level]);
       if (limit) state = `${what}: ${limit.why}`;
       else if (viewport.rows === 0) state = `No ${what} were found in this log.`;
-    } else if (viewport.rows === 0) state = "looking through the log…";
-    this.#tell(state);
+    }
+    this.#tell(state, false, ...controls);
     this.#bar.mark({});
     viewport.redraw();
   }
 
-  // filter shows all, or what is at least a "warning" or an "error".
+  // place is where one is: the line selected if it is in sight, or the first, and how
+  // far down it is; or the end.
+  #place() {
+    const { viewport, selection, here: line } = this;
+    return { line, offset: viewport.offset(line) ?? 0, end: line !== selection?.from && viewport.atEnd };
+  }
+
+  #return({ line, offset, end }) {
+    if (end) this.viewport.show(this.viewport.total, 1);
+    else this.viewport.put(line, offset);
+    this.#emit("place");
+  }
+
+  // filter shows all, or what is at least a "warning" or an "error". Back among all,
+  // one is where one was, unless one has moved meanwhile.
   filter(level) {
-    const { here } = this;
+    const place = this.#before ?? this.#place();
     this.level = level;
     this.#hide();
     this.#emit("sections");
-    this.viewport.show(here, third);
-    if (level !== "all" && this.progress !== "done") this.scan(() => { this.#hide(); this.viewport.show(here, third); });
+    this.#return(place);
+    this.#before = level === "all" ? undefined : place;
+    if (level === "all" || this.progress === "done") return;
+    this.scan(() => {
+      this.#hide();
+      if (this.#before) this.#return(place);
+    });
+    this.#hide(); // tells that it is looked for
   }
 
   #reveal(n) {
@@ -328,21 +395,20 @@ export class Pane extends EventTarget {
   fold(n) {
     const section = this.sections.at(n) ?? this.sections.around(n);
     if (!section || section.end === section.line) return;
-    if (!this.#folds.delete(section.line)) {
-      this.#folds.add(section.line);
-      if (n !== section.line) this.viewport.show(section.line, third);
-    }
+    const place = this.#place();
+    if (!this.#folds.delete(section.line)) this.#folds.add(section.line);
     this.#hide();
+    this.#return(place);
   }
 
   foldAll() {
     this.scan(() => {
-      const { here } = this, folded = this.#folds.size > 0;
+      const place = this.#place(), folded = this.#folds.size > 0;
       this.#folds = new Set(folded ? [] : this.sections.foldable());
       if (folded) say("all unfolded");
       else say(this.#folds.size > 0 ? `${number(this.#folds.size)} folded` : "nothing to fold");
       this.#hide();
-      this.viewport.show(here, third);
+      this.#return(place);
     });
   }
 
@@ -407,19 +473,35 @@ export class Pane extends EventTarget {
 
   // --- by time
 
-  // time is that of the first line in sight that has one.
-  get time() {
-    for (let n = this.viewport.first; n <= this.viewport.last; n++) {
+  // timed is the line that tells the time here, with its offset in the window: the
+  // one selected, if it is in sight, or the first; or the next that has a time.
+  get timed() {
+    const { viewport } = this;
+    let n = this.here;
+    if (n > 1 && viewport.offset(n) < 0) n = viewport.hidden.next(n + 1); // cut off
+    for (; n <= viewport.last; n = viewport.hidden.next(n + 1)) {
       const time = this.lines?.get(n)?.time;
-      if (time) return time;
+      if (time) return { time, offset: viewport.offset(n) };
     }
     return undefined;
   }
 
-  async goToTime(time) {
-    const { lines } = this;
+  // goToTime puts the first line of that time at an offset, and marks it.
+  async goToTime(time, offset) {
+    const { lines, viewport } = this, asked = {};
+    this.#goes = asked;
     const { line } = await lines.ask("/at", { time });
-    if (this.lines === lines && lines.counted) this.viewport.show(line ?? lines.total, line ? 0 : 1);
+    if (this.lines !== lines || this.#goes !== asked || !lines.counted) return;
+    if (line) viewport.put(line, offset);
+    else viewport.show(lines.total, 1);
+    this.mark(line);
+  }
+
+  // mark marks a line as the other pane's partner; undefined is none.
+  mark(line) {
+    const { hidden } = this.viewport, before = this.#partner;
+    this.#partner = line && hidden.range(line) ? hidden.previous(line) || hidden.next(line) : line;
+    for (const n of [before, this.#partner]) if (n) this.viewport.redraw(n, n);
   }
 
   focus() {

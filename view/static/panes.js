@@ -1,5 +1,5 @@
 // One log, or two beside each other, which then go by time: where one goes the
-// other follows.
+// other follows, with the line of the same time at the same height.
 import { by, say } from "./dom.js";
 import { Pane } from "./pane.js";
 
@@ -29,7 +29,8 @@ export class Panes extends EventTarget {
     pane.wrap(this.#wrap);
     pane.addEventListener("use", () => this.#use(pane));
     pane.addEventListener("move", ({ detail }) => { if (detail.user) this.#lead(pane); });
-    for (const name of ["move", "select", "sections", "open"]) {
+    pane.addEventListener("place", () => this.#lead(pane));
+    for (const name of ["move", "select", "sections", "open", "download"]) {
       pane.addEventListener(name, () => { if (pane === this.current) this.dispatchEvent(new Event(name)); });
     }
     return pane;
@@ -54,11 +55,12 @@ export class Panes extends EventTarget {
       this.#list[0].element.classList.remove("current");
       pane.close();
       pane.element.remove();
+      this.#list[0].mark(undefined);
       return;
     }
     const [first] = this.#list, other = this.#add();
     first.element.classList.add("current");
-    other.open(this.#artifacts[(first.artifact.index + 1) % this.#artifacts.length]).then(() => this.#follow(first));
+    other.open(this.#artifacts[(first.artifact.index + 1) % this.#artifacts.length]).then(() => other.whenCounted(() => this.#follow(first)));
   }
 
   // other puts the next log, or the one before, into the pane in use.
@@ -82,13 +84,15 @@ export class Panes extends EventTarget {
   async #follow(pane) {
     const other = this.#list.find((p) => p !== pane);
     if (!other) return;
-    const { time } = pane;
-    if (time === undefined) {
+    const place = pane.timed;
+    pane.mark(undefined);
+    other.mark(undefined);
+    if (!place) {
       say("no line in sight says when it was written");
       return;
     }
     try {
-      await other.goToTime(time);
+      await other.goToTime(place.time, place.offset);
     } catch (e) {
       say(e.message);
     }

@@ -34,7 +34,6 @@ export class Selected {
   constructor(build) {
     this.#build = build;
     by("copy").addEventListener("click", () => this.copy());
-    by("download").addEventListener("click", () => this.download());
     by("copy-command").addEventListener("click", () => copied(by("command").textContent, "the command"));
   }
 
@@ -45,8 +44,6 @@ export class Selected {
     const there = Boolean(selection && lines?.counted);
     for (const id of ["copy", "copy-command"]) by(id).hidden = !there;
     by("copy-command").hidden = by("command").hidden = !there || !this.#build.uuid;
-    by("download").textContent = there ? "Download lines" : "Download log";
-    by("download").hidden = !artifact;
     by("selected").textContent = there ? `${selection.from === selection.to ? "line" : "lines"} ${range(selection).replaceAll("L", "").replace("-", " to ")}` : "";
     if (!there) {
       if (lines?.counted && location.hash) history.replaceState(null, "", location.pathname);

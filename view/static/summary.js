@@ -8,6 +8,8 @@ const results = {
   DISK_FULL: ["bad", "Failed: the disk was full"], LOST: ["lost", "Lost"], ABORTED: ["lost", "Interrupted"], CANCELED: ["none", "Cancelled"], SKIPPED: ["none", "Skipped"],
 };
 const mostNotes = 200;
+const phone = matchMedia("(max-width: 720px)");
+const begin = () => (phone.matches ? { notes: 1, hosts: 0 } : { notes: 3, hosts: 4 }); // the log needs the room
 
 const shapes = { ok: "M8 1a7 7 0 1 0 0 14A7 7 0 0 0 8 1z", bad: "M2 2h12v12H2z", lost: "M8 0l8 8-8 8-8-8z", none: "M1 6h14v4H1z" };
 
@@ -28,17 +30,20 @@ export function summary(build, go) {
   const sum = (name) => logs.reduce((n, log) => n + (log[name]?.length ?? 0), 0);
   const found = [[sum("failures"), "failure"], [sum("errors"), "error"], [sum("warnings"), "warning"]].filter(([n]) => n > 0).map(([n, one]) => count(n, one));
   const said = found.length > 0 ? ` ${found.join(", ")}.` : "";
-  if (build.result) by("title").replaceChildren(mark(kind), `${word}.${said}`);
+  if (build.result) by("title").replaceChildren(mark(kind), word, ...when(build, word), `.${said}`);
   else by("title").textContent = build.job || count(build.artifacts.length, "log");
   const lead = [];
   if (build.job && build.result) lead.push(el("b", {}, build.job));
+  const change = build.change ? `change ${build.change}${build.patchset ? `, patchset ${build.patchset},` : ""}` : "";
+  if (build.project) lead.push(el("span", {}, change && `${change} of `, el("bdi", {}, build.project)));
+  if (build.pipeline) lead.push(el("span", {}, "pipeline ", el("bdi", {}, build.pipeline)));
   if (build.uuid) {
     const id = el("code", {}, build.uuid.slice(0, 12));
     const page = /^https?:\/\//.test(build.page) ? el("a", { href: build.page, rel: "noreferrer", target: "_blank" }, "build ", id) : el("span", {}, "build ", id);
     lead.push(page);
   }
-  lead.push(`opened on this machine, ${bytes(build.artifacts.reduce((n, a) => n + a.size, 0))}`);
-  by("lead").replaceChildren(...lead.flatMap((part, i) => (i > 0 ? [" · ", part] : [part])));
+  lead.push(el("span", { className: "aside" }, `opened on this machine, ${bytes(build.artifacts.reduce((n, a) => n + a.size, 0))}`));
+  by("lead").replaceChildren(...lead.flatMap((part, i) => (i > 0 ? [el("span", { className: part.className ?? "" }, " · "), part] : [part])));
   document.title = build.result ? `${word}: ${build.job}` : by("title").textContent;
 
   const notes = logs.flatMap((log) => ["failures", "errors", "warnings"].flatMap((name) => (log[name] ?? []).map((note) => ({ ...note, name, path: log.path }))));
@@ -48,11 +53,57 @@ export function summary(build, go) {
   list.replaceChildren(...notes.slice(0, mostNotes).map((note) => item(note, logs.length > 1 || build.artifacts.length > 1, go)));
   const hidden = notes.length - mostNotes + logs.reduce((n, log) => n + (log.omitted ?? 0), 0);
   if (notes.length > mostNotes || logs.some((log) => log.omitted)) list.append(el("li", { className: "dim" }, `and ${number(Math.max(hidden, 0))} more`));
-  const hosts = logs.flatMap((log) => log.recap ?? []);
+  const hosts = logs.flatMap((log) => log.recap ?? []).sort((a, b) => trouble(b) - trouble(a));
   by("recap").replaceChildren(...hosts.slice(0, mostNotes).map(host));
   by("what").hidden = notes.length === 0 && hosts.length === 0;
   by("what-title").textContent = notes.some((n) => n.name !== "warnings") ? "What failed" : notes.length > 0 ? "Warnings" : "Hosts";
   by("what-all").open = notes.some((n) => n.name !== "warnings");
+  rest();
+  phone.addEventListener("change", () => rest());
+  by("rest").addEventListener("click", () => rest(by("rest").getAttribute("aria-expanded") === "false"));
+}
+
+// rest shows the first notes and hosts, or all of them.
+function rest(all = false) {
+  const left = [];
+  for (const [name, one] of [["notes", ""], ["hosts", "host"]]) {
+    const items = [...by(name === "notes" ? "notes" : "recap").children], most = begin()[name];
+    // One more would take no more room than to say that there is.
+    items.forEach((item, i) => { item.hidden = !all && i >= most && items.length > most + (name === "notes" && most > 1 ? 1 : 0); });
+    const hidden = items.filter((item) => item.hidden).length;
+    if (hidden > 0) left.push(one ? count(hidden, one) : `${number(hidden)} more`);
+  }
+  const button = by("rest"), long = all && (by("notes").children.length > begin().notes || by("recap").children.length > begin().hosts);
+  by("what").classList.toggle("all", all);
+  button.hidden = left.length === 0 && !long;
+  button.textContent = all ? "fewer" : left.join(", ");
+  button.setAttribute("aria-expanded", String(all));
+}
+
+const trouble = (h) => h.failed + h.unreachable;
+
+// when says how long a build took and when it ended.
+function when({ start_time: start, end_time: end }, word) {
+  if (!start || !end) return [];
+  const date = new Date(end), seconds = Math.max(0, Math.round((date - new Date(start)) / 1000));
+  const joint = word === "Succeeded" ? " in " : word.length < 12 ? " after " : ", after ";
+  return [`${joint}${lasted(seconds)}, `, el("time", { dateTime: end, title: date.toLocaleString("en-GB", { dateStyle: "long", timeStyle: "long" }) }, clock(date))];
+}
+
+function lasted(seconds) {
+  const h = Math.floor(seconds / 3600), min = Math.floor(seconds / 60) % 60, s = seconds % 60;
+  if (h > 0) return min > 0 ? `${h} h ${min} min` : `${h} h`;
+  if (min > 0) return s > 0 ? `${min} min ${s} s` : `${min} min`;
+  return `${s} s`;
+}
+
+function clock(date) {
+  const day = (d) => d.toDateString(), time = date.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
+  const yesterday = new Date();
+  yesterday.setDate(yesterday.getDate() - 1);
+  if (day(date) === day(new Date())) return `today ${time}`;
+  if (day(date) === day(yesterday)) return `yesterday ${time}`;
+  return `${date.toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric" })}, ${time}`;
 }
 
 function item(note, several, go) {
@@ -65,7 +116,7 @@ function item(note, several, go) {
 }
 
 function chosen(note, go) {
-  if (matchMedia("(max-width: 720px)").matches) by("what-all").open = false; // the log needs the room
+  if (phone.matches) by("what-all").open = false;
   go(note.path, note.line);
 }
 

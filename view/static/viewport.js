@@ -12,6 +12,7 @@ export class Viewport extends EventTarget {
   last = 1;
   hidden; // whoever sets it or total calls refresh
   total = 0;
+  kept; // a line that stays in sight when the window gets lower
   #element;
   #inner;
   #draw;
@@ -20,6 +21,7 @@ export class Viewport extends EventTarget {
   #at = { line: 1, px: 0 }; // px of the window's top below the top of the line
   #y = 0;
   #frame = 0;
+  #end = false; // the last line is at the bottom
   #stuck = false; // there was nothing more to move to
   #user = false;
 
@@ -41,7 +43,17 @@ export class Viewport extends EventTarget {
       this.scroll(dy);
     });
     this.#touch();
-    new ResizeObserver(() => this.refresh()).observe(element);
+    new ResizeObserver(() => this.#resize()).observe(element);
+  }
+
+  // resize keeps the end at the end, and in sight what is kept.
+  #resize() {
+    const seen = this.kept && this.sees(this.kept);
+    if (this.#end) this.show(this.total, 1);
+    this.#layout();
+    const item = seen && this.#items.get(this.kept);
+    if (item) this.#at.px += Math.max(0, item.offsetTop + item.offsetHeight - this.#y - this.height);
+    this.refresh();
   }
 
   get rows() { return this.hidden.row(this.total + 1); }
@@ -55,6 +67,31 @@ export class Viewport extends EventTarget {
     if (part === 1 && line < this.total) this.#at.px = unit - this.height;
     this.#user ||= user;
     this.refresh();
+  }
+
+  // offset is how far below the top of the window a line is; undefined if it is not
+  // laid out.
+  offset(line) {
+    if (this.#frame) this.#layout();
+    const item = this.#items.get(line);
+    return item && item.offsetTop - this.#y;
+  }
+
+  // put is the reverse: it puts a line so far below the top, if it is shown.
+  put(line, offset) {
+    this.show(line);
+    this.#at.px = -offset;
+  }
+
+  // sees says whether a line is in sight.
+  sees(line) {
+    return line >= this.first && line <= this.last && !this.hidden.range(line);
+  }
+
+  // atEnd is whether the last line is in sight and lines before it are not.
+  get atEnd() {
+    if (this.#frame) this.#layout();
+    return this.#end;
   }
 
   // scroll moves by pixels, as the reader does.
@@ -155,8 +192,10 @@ export class Viewport extends EventTarget {
     const wish = this.#items.get(this.#at.line).offsetTop + this.#at.px;
     let y = wish;
     const end = this.#items.get(list.at(-1));
-    if (this.hidden.next(list.at(-1) + 1) > this.total) y = Math.min(y, end.offsetTop + end.offsetHeight - height);
+    const most = end.offsetTop + end.offsetHeight - height, last = this.hidden.next(list.at(-1) + 1) > this.total;
+    if (last) y = Math.min(y, most);
     y = Math.max(y, 0);
+    this.#end = last && y > 0 && y >= most;
     this.#stuck = y !== wish;
     this.#y = y;
     this.#inner.style.setProperty("transform", `translateY(${-y}px)`);
