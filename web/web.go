@@ -124,4 +124,5 @@ var functions = template.FuncMap{
 	"short":       short,
 	"size":        size,
 	"whole":       whole,
+	"words":       commandWords,
 }

@@ -2,6 +2,7 @@ package web
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -225,3 +226,27 @@ func fingerprint(s string) string {
 // isolate keeps a name's writing direction from leaking into the words after
 // it, where there is no bdi element: in titles and labels.
 func isolate(s string) string { return "\u2068" + s + "\u2069" }
+
+// A commandWord is a piece of a command: an option with its dashes, which a narrow
+// screen must not break within, or what is between two.
+type commandWord struct {
+	Text   string
+	Option bool
+}
+
+var optionWord = regexp.MustCompile(`(?:^|\s)(--?[a-z][a-z0-9-]{0,30})`)
+
+func commandWords(s string) (words []commandWord) {
+	at := 0
+	for _, m := range optionWord.FindAllStringSubmatchIndex(s, -1) {
+		if m[2] > at {
+			words = append(words, commandWord{s[at:m[2]], false})
+		}
+		words = append(words, commandWord{s[m[2]:m[3]], true})
+		at = m[3]
+	}
+	if at < len(s) {
+		words = append(words, commandWord{s[at:], false})
+	}
+	return words
+}

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -201,6 +202,24 @@ func TestRan(t *testing.T) {
 	for _, r := range vitrine.Results {
 		if r.Ran() != (outcomes[r].Kind != "none") {
 			t.Errorf("%s: ran is %t, its kind %s", r, r.Ran(), outcomes[r].Kind)
+		}
+	}
+}
+
+func TestCommandWords(t *testing.T) {
+	for _, c := range []string{"", "vitrine verify 3f0c --keyring DIR", "--json -n 3 a-b --x", "a --keyring=/d -- <b>"} {
+		var all, options []string
+		for _, w := range commandWords(c) {
+			all = append(all, w.Text)
+			if w.Option {
+				options = append(options, w.Text)
+			}
+		}
+		if got := strings.Join(all, ""); got != c {
+			t.Errorf("%q became %q", c, got)
+		}
+		if want := regexp.MustCompile(`\B--?[a-z]+`).FindAllString(strings.ReplaceAll(c, "a-b", "ab"), -1); !slices.Equal(options, want) {
+			t.Errorf("%q: options %q, want %q", c, options, want)
 		}
 	}
 }

@@ -137,6 +137,47 @@ func TestViewerFoldsAndFilters(t *testing.T) {
 	b.quiet("folds and filters")
 }
 
+// Whoever filters lines away and comes back is where they were.
+func TestViewerKeepsPlace(t *testing.T) {
+	v := newViewer(t, deploy())
+	b := v.tab(t, chromium(t), laptop, false, "")
+	b.until(`document.querySelector("#outline-state").textContent.startsWith("402 in all") && ` + inSight + `.includes(2006)`)
+	top := func(selector string) string {
+		return fmt.Sprintf(`Math.round(document.querySelector('%s').getBoundingClientRect().top)`, selector)
+	}
+	back := func(name, where string) {
+		t.Helper()
+		was := eval[string](b, `String(`+where+`)`)
+		for _, key := range []string{"3", "2"} {
+			b.press(key)
+			b.until(`document.querySelector(".gap")`)
+		}
+		b.press("1")
+		b.until(`!document.querySelector(".gap")`)
+		b.until(`String(` + where + `) === "` + was + `"`)
+		if t.Failed() {
+			t.Log(name)
+		}
+	}
+	back("the end", inSight+`.join()`)
+	b.press("g", "1", "0", "0", "0", kb.Enter)
+	b.until(selected + ` === "1000"`)
+	at := eval[int](b, first)
+	b.press("j", "j", "j")
+	b.until(fmt.Sprintf(`%s === %d`, first, at+3))
+	back("a selected line", top(".selected"))
+	b.press(kb.Home, "j", "j", "j", "j")
+	b.until(first + ` === 5`)
+	back("the top line", first)
+	b.press(kb.Home)
+	b.do(chromedp.Click(`#what-all summary`, chromedp.ByQuery)) // with more room there is more to see, and less with less
+	b.press(kb.End)
+	b.until(inSight + `.includes(2006)`)
+	b.do(chromedp.Click(`#what-all summary`, chromedp.ByQuery))
+	b.until(`document.querySelector("#notes").checkVisibility() && ` + inSight + `.includes(2006)`)
+	b.quiet("keeps the place")
+}
+
 // Lines of an address are selected when it is opened, in any log; clicks on numbers
 // select others.
 func TestViewerLinks(t *testing.T) {
@@ -277,9 +318,16 @@ func TestViewerSideBySide(t *testing.T) {
 	b.until(`document.querySelectorAll(".pane").length === 2 && document.querySelectorAll(".pane")[1].querySelector(".size").textContent.includes("600 lines")`)
 	b.press("g", "1", "0", "0", "1", kb.Enter) // 250 s after the beginning
 	b.until(selected + ` === "1001"`)
-	other := `(() => { const p = document.querySelectorAll(".pane")[1], box = p.querySelector(".view").getBoundingClientRect();
-		return Math.min(...[...p.querySelectorAll(".item")].filter((e) => e.getBoundingClientRect().bottom > box.top + 1).map((e) => Number(e.dataset.line))); })()`
-	b.until(`Math.abs(` + other + ` - 250) < 5`)
+	// The line of that time in the other is marked, at the same height.
+	level := `(() => { const one = document.querySelector(".selected"), other = document.querySelector(".pane:nth-child(2) .partner");
+		return one && other && Math.abs(one.getBoundingClientRect().top - other.getBoundingClientRect().top) < 2 && other.dataset.line; })()`
+	b.until(level + ` == "251"`)
+	b.do(chromedp.Click(`.pane:first-child [data-line="1005"] .n`, chromedp.ByQuery)) // it goes with what is selected
+	b.until(level + ` == "252"`)
+	b.press("3") // and with what is filtered
+	b.until(`document.querySelector(".pane .gap") && (() => { const n = Number(document.querySelector(".pane:nth-child(2) .partner")?.dataset.line); return n !== 252; })()`)
+	b.press("1")
+	b.until(level + ` == "252"`)
 	b.shoot("view-beside")
 	for _, found := range b.axe() {
 		t.Errorf("axe-core: %s", found)

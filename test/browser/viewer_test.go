@@ -16,7 +16,7 @@ func TestViewerFirstScreen(t *testing.T) {
 			shot := "view-" + s.name + map[bool]string{false: "-light", true: "-dark"}[dark]
 			t.Run(shot, func(t *testing.T) {
 				b := v.tab(t, browser, s, dark, "")
-				b.until(`document.querySelector("#title").textContent.startsWith("Failed. 2 failures")`)
+				b.until(`document.querySelector("#title").textContent.match(/^Failed after 3 min 22 s, .+\. 2 failures, 1 warning\.$/) && document.querySelector("#lead").textContent.includes("change 894201, patchset 3, of opendev/system-config")`)
 				b.until(inSight + `.includes(2006)`)
 				if s != phone {
 					b.until(`document.querySelector("#outline-state").textContent.startsWith("402 in all, 2 with errors")`)

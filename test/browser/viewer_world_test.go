@@ -125,6 +125,7 @@ func deploy() view.Build {
 	}
 	return view.Build{
 		UUID: "3f0c9a51d2e84f0b9d1c5a7e2b60aa91", Job: "infra-prod-service-codesearch", Result: "FAILURE", Page: "https://logs.example.org/t/opendev/build/3f0c9a51d2e84f0b9d1c5a7e2b60aa91",
+		Start: began, End: began.Add(202 * time.Second), Project: "opendev/system-config", Change: 894201, Patchset: "3", Pipeline: "deploy",
 		Artifacts: []view.Artifact{artifactOf("service-codesearch.yaml.log", ansibleLog(400, 160)), artifactOf("logs/system log.txt", systemLog(600))},
 		Summary: &summary.Summary{Version: 1, Logs: []summary.Log{{
 			Path: "service-codesearch.yaml.log", Lines: 2006,

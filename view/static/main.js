@@ -9,7 +9,33 @@ import { Search } from "./search.js";
 import { Selected, parse } from "./selection.js";
 import { summary } from "./summary.js";
 
+const narrow = matchMedia("(max-width: 720px)"); // as view.css has it
 const errors = ["failed", "error"], starts = ["task", "group", "heading"];
+
+// ended says so once; what isn't here can't come any more, and is not shown as empty.
+function ended(yes) {
+  by("ended").hidden = !yes;
+  document.body.classList.toggle("gone", yes);
+}
+
+// On a phone most tools are behind a button.
+function moreTools() {
+  const button = by("more"), tools = by("more-tools");
+  const toggle = (open) => {
+    tools.classList.toggle("there", open);
+    button.setAttribute("aria-expanded", String(open));
+  };
+  button.addEventListener("click", () => toggle(!tools.classList.contains("there")));
+  tools.addEventListener("click", (e) => { if (e.target.closest("button")) toggle(false); });
+  tools.addEventListener("submit", () => toggle(false));
+  addEventListener("pointerdown", (e) => { if (!e.target.closest(".tools")) toggle(false); });
+  addEventListener("keydown", (e) => {
+    if (e.key !== "Escape" || !tools.classList.contains("there")) return;
+    toggle(false);
+    button.focus();
+    e.preventDefault();
+  }, { capture: true });
+}
 
 async function start() {
   let build;
@@ -20,14 +46,15 @@ async function start() {
     by("lead").textContent = e.message;
     return;
   }
-  alive((goes) => { by("ended").hidden = goes; });
+  alive((goes) => ended(!goes));
+  moreTools();
   if (build.artifacts.length === 0) {
     by("title").textContent = "No logs";
     by("lead").textContent = "This build has nothing that can be read as a log.";
     return;
   }
   document.body.classList.add("open");
-  const panes = new Panes(build.artifacts), outline = new Outline(), search = new Search(), selected = new Selected(build);
+  const panes = new Panes(build.artifacts), outline = new Outline(() => { if (narrow.matches) toggleOutline(); }), search = new Search(), selected = new Selected(build);
   const find = (path) => build.artifacts.find((a) => a.path === path);
 
   summary(build, (path, line) => {
@@ -39,18 +66,27 @@ async function start() {
 
   const show = () => {
     const pane = panes.current;
+    outlined();
     outline.show(pane);
     selected.show(pane);
     for (const radio of document.getElementsByName("level")) radio.checked = radio.value === pane.level;
   };
   panes.addEventListener("use", () => { search.use(panes.current); show(); });
   panes.addEventListener("open", () => { search.clear(); show(); });
-  // On a wide screen the outline is there as soon as it has something to show.
-  let outlined = !matchMedia("(min-width: 1000px)").matches;
-  panes.addEventListener("sections", () => {
-    if (!outlined && panes.current.sections.list.length > 0) toggleOutline();
-    show();
-  });
+  // On a wide screen the outline is there as soon as it has something to show; where
+  // somebody wants it, unless there is nothing.
+  let wish = matchMedia("(min-width: 1000px)").matches, asked = false;
+  const nothing = () => panes.current.progress === "done" && panes.current.sections.list.length === 0;
+  const outlined = () => {
+    const { sections, progress } = panes.current;
+    let open = wish && (asked || document.body.classList.contains("outlined"));
+    if (sections.list.length > 0) open = wish;
+    else if (progress === "done") open = false;
+    document.body.classList.toggle("outlined", open);
+    by("outline").setAttribute("aria-pressed", String(open));
+  };
+  panes.addEventListener("download", () => selected.download());
+  panes.addEventListener("sections", show);
   panes.addEventListener("select", () => selected.show(panes.current));
   let place;
   panes.addEventListener("move", () => {
@@ -61,9 +97,13 @@ async function start() {
 
   const jump = by("jump"), help = by("help");
   const toggleOutline = () => {
-    const open = document.body.classList.toggle("outlined");
-    outlined = true;
-    by("outline").setAttribute("aria-pressed", String(open));
+    if (nothing()) {
+      say("no plays, tasks or groups in this log");
+      return;
+    }
+    wish = !document.body.classList.contains("outlined");
+    asked = true;
+    show();
   };
   const toJump = () => { jump.focus(); jump.select(); };
   const toSearch = () => { by("q").focus(); by("q").select(); };
@@ -117,8 +157,9 @@ async function start() {
     [["w"], "wrap long lines", () => panes.wrap()],
     [["[", "]"], "previous and next log", (e) => panes.other(e.key === "]" ? 1 : -1)],
     [["s"], "another log beside this one, by time", () => panes.side()],
-    [["Escape"], "stop a search; then forget it, and what is selected", () => {
+    [["Escape"], "stop what goes on; then forget what was found, and what is selected", () => {
       if (!by("stop").hidden) search.stop();
+      else if (panes.current.awaited) panes.current.stopScan();
       else if (search.active) search.clear();
       else panes.current.unselect();
       panes.current.focus();

@@ -77,7 +77,7 @@ export class Pane extends EventTarget {
   }
 
   #label() {
-    this.#download.textContent = this.selection ? "Download lines" : "Download log";
+    this.#download.textContent = this.selection ? "Download lines" : "Download";
   }
 
   #emit(name, detail) {
@@ -285,6 +285,7 @@ export class Pane extends EventTarget {
     const { lines } = this;
     let drawn = performance.now();
     this.progress = 0;
+    this.#marks = []; // of one that was stopped
     this.#emit("sections");
     this.#stop = stream(address(`log/${this.artifact.index}/scan`), (batch, { end, problem }) => {
       for (const o of batch) {
@@ -371,6 +372,7 @@ export class Pane extends EventTarget {
   // filter shows all, or what is at least a "warning" or an "error". Back among all,
   // one is where one was, unless one has moved meanwhile.
   filter(level) {
+    this.viewport.flush(); // one may just have moved
     const place = this.#before ?? this.#place();
     this.level = level;
     this.#hide();

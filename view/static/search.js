@@ -170,7 +170,9 @@ export class Search {
   }
 
   #say(text, bad = false) {
-    this.#count.textContent = text;
+    // Of what is wrong with a pattern the last part tells, before the pattern itself.
+    this.#count.textContent = bad ? text.replace(/^.*error parsing regexp: (.*?)(: `.*)?$/s, "$1") : text;
+    this.#count.title = bad ? text : "";
     this.#count.classList.toggle("bad", bad);
     this.#query.setAttribute("aria-invalid", String(bad));
   }

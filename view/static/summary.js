@@ -36,14 +36,14 @@ export function summary(build, go) {
   if (build.job && build.result) lead.push(el("b", {}, build.job));
   const change = build.change ? `change ${build.change}${build.patchset ? `, patchset ${build.patchset},` : ""}` : "";
   if (build.project) lead.push(el("span", {}, change && `${change} of `, el("bdi", {}, build.project)));
-  if (build.pipeline) lead.push(el("span", {}, "pipeline ", el("bdi", {}, build.pipeline)));
+  if (build.pipeline) lead.push(el("span", { className: "aside" }, "pipeline ", el("bdi", {}, build.pipeline)));
   if (build.uuid) {
     const id = el("code", {}, build.uuid.slice(0, 12));
     const page = /^https?:\/\//.test(build.page) ? el("a", { href: build.page, rel: "noreferrer", target: "_blank" }, "build ", id) : el("span", {}, "build ", id);
     lead.push(page);
   }
   lead.push(el("span", { className: "aside" }, `opened on this machine, ${bytes(build.artifacts.reduce((n, a) => n + a.size, 0))}`));
-  by("lead").replaceChildren(...lead.flatMap((part, i) => (i > 0 ? [el("span", { className: part.className ?? "" }, " · "), part] : [part])));
+  by("lead").replaceChildren(...lead.flatMap((part, i) => (i > 0 ? [el("span", { className: part.className }, " · "), part] : [part])));
   document.title = build.result ? `${word}: ${build.job}` : by("title").textContent;
 
   const notes = logs.flatMap((log) => ["failures", "errors", "warnings"].flatMap((name) => (log[name] ?? []).map((note) => ({ ...note, name, path: log.path }))));
@@ -91,10 +91,9 @@ function when({ start_time: start, end_time: end }, word) {
 }
 
 function lasted(seconds) {
-  const h = Math.floor(seconds / 3600), min = Math.floor(seconds / 60) % 60, s = seconds % 60;
-  if (h > 0) return min > 0 ? `${h} h ${min} min` : `${h} h`;
-  if (min > 0) return s > 0 ? `${min} min ${s} s` : `${min} min`;
-  return `${s} s`;
+  const h = Math.floor(seconds / 3600), min = Math.floor(seconds / 60) % 60, s = seconds % 60, two = (n) => String(n).padStart(2, "0");
+  if (h > 0) return `${h} h ${two(min)} min`;
+  return min > 0 ? `${min} min ${two(s)} s` : `${s} s`;
 }
 
 function clock(date) {
@@ -108,9 +107,9 @@ function clock(date) {
 
 function item(note, several, go) {
   const where = [note.task, note.host].filter(Boolean).join(" · ");
-  const button = el("button", { type: "button", className: `note ${note.name}`, on: { click: () => chosen(note, go) } },
-    el("span", { className: "where" }, el("span", { className: "kind" }, { failures: "failed", errors: "error", warnings: "warning" }[note.name]), where ? ` ${where}` : "",
-      el("span", { className: "line" }, `${several ? `${note.path} ` : ""}line ${number(note.line)}`)),
+  const button = el("button", { type: "button", className: `note ${note.name}`, title: `${note.path} line ${note.line}: ${where}`, on: { click: () => chosen(note, go) } },
+    el("span", { className: "where" }, el("span", { className: "kind" }, { failures: "failed", errors: "error", warnings: "warning" }[note.name]), el("span", { className: "task" }, where),
+      el("span", { className: "line" }, several ? el("span", { className: "aside" }, `${note.path} `) : "", `line ${number(note.line)}`)),
     el("span", { className: "message" }, note.message));
   return el("li", {}, button);
 }

@@ -52,7 +52,10 @@ export class Viewport extends EventTarget {
     if (this.#end) this.show(this.total, 1);
     this.#layout();
     const item = seen && this.#items.get(this.kept);
-    if (item) this.#at.px += Math.max(0, item.offsetTop + item.offsetHeight - this.#y - this.height);
+    if (item) {
+      const { line, px } = this.#settle();
+      this.#at = { line, px: px + Math.max(0, item.offsetTop + item.offsetHeight - this.#y - this.height) };
+    }
     this.refresh();
   }
 
@@ -72,7 +75,7 @@ export class Viewport extends EventTarget {
   // offset is how far below the top of the window a line is; undefined if it is not
   // laid out.
   offset(line) {
-    if (this.#frame) this.#layout();
+    this.flush();
     const item = this.#items.get(line);
     return item && item.offsetTop - this.#y;
   }
@@ -90,7 +93,7 @@ export class Viewport extends EventTarget {
 
   // atEnd is whether the last line is in sight and lines before it are not.
   get atEnd() {
-    if (this.#frame) this.#layout();
+    this.flush();
     return this.#end;
   }
 
@@ -146,6 +149,15 @@ export class Viewport extends EventTarget {
       this.#layout();
       this.#tell();
     });
+  }
+
+  // flush does at once what would be done before the next picture.
+  flush() {
+    if (!this.#frame) return;
+    cancelAnimationFrame(this.#frame);
+    this.#frame = 0;
+    this.#layout();
+    this.#tell();
   }
 
   #tell() {
