@@ -45,6 +45,7 @@ export class Pane extends EventTarget {
   #before; // the place that was left when lines were filtered away
   #stopped; // the part at which a scan was stopped
   #goes; // to a time
+  #untimed = false; // somebody wants to know the time here
   #partner; // the line that is at the time of the other pane's
   #anchor;
   #trouble; // why a scan ended early
@@ -107,7 +108,11 @@ export class Pane extends EventTarget {
     this.#tell("opening…");
     this.#note.textContent = bytes(artifact.size);
     this.#emit("open");
-    lines.addEventListener("lines", ({ detail: { from, to } }) => this.viewport.redraw(from, to));
+    lines.addEventListener("lines", ({ detail: { from, to } }) => {
+      this.viewport.redraw(from, to);
+      if (this.#untimed) this.#emit("place");
+      this.#untimed = false;
+    });
     lines.addEventListener("problem", (e) => this.#tell(e.detail, true));
     lines.addEventListener("total", ({ detail: { moved } }) => this.#counted(moved));
     try {
@@ -476,14 +481,19 @@ export class Pane extends EventTarget {
   // --- by time
 
   // timed is the line that tells the time here, with its offset in the window: the
-  // one selected, if it is in sight, or the first; or the next that has a time.
+  // one selected, if it is in sight, or the first; or the next that has a time. It is
+  // null if the lines have yet to come, and told of by "place" when they have.
   get timed() {
     const { viewport } = this;
     let n = this.here;
     if (n > 1 && viewport.offset(n) < 0) n = viewport.hidden.next(n + 1); // cut off
     for (; n <= viewport.last; n = viewport.hidden.next(n + 1)) {
-      const time = this.lines?.get(n)?.time;
-      if (time) return { time, offset: viewport.offset(n) };
+      const line = this.lines?.get(n);
+      if (line?.time) return { time: line.time, offset: viewport.offset(n) };
+      if (!line) {
+        this.#untimed = true;
+        return null;
+      }
     }
     return undefined;
   }

@@ -88,7 +88,7 @@ export class Panes extends EventTarget {
     pane.mark(undefined);
     other.mark(undefined);
     if (!place) {
-      say("no line in sight says when it was written");
+      if (place === undefined) say("no line in sight says when it was written");
       return;
     }
     try {
