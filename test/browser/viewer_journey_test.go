@@ -211,7 +211,7 @@ func TestViewerHostile(t *testing.T) {
 	}, "\n")
 	text := payloads + "\n" +
 		"\x1b]0;title\x07\x1b]52;c;ZXZpbA==\x07\x1b]8;;https://evil.example\x07link\x1b]8;;\x07 \x1b[2J\x1b[H\n" +
-		"nul \x00 del \x7f c1 \xc2\x9b2J bad \xff\xfe bidi \u202egnp.exe\u202c end\n" +
+		"nul \x00 del \x7f c1 \xc2\x9b2J bad \xff\xfe bidi \u202egnp.exe\u202c wi\u200bd\u00adth \U0001f469\u200d\U0001f4bb a\u200db \U000e0041 end\n" +
 		"\x1b[31mred \x1b[1;38;5;226;48;5;17mof 256\x1b[0m \x1b[38;2;255;250;205mtrue\x1b[0m \x1b[7minverse\x1b[27m \x1b[4munder\x1b[0m\n" +
 		"TASK [<img src=x onerror=alert(2) data-hostile>] ***\n" +
 		"fatal: [<b data-hostile>]: FAILED! => <script>alert(3)</script>\n" +
@@ -229,7 +229,7 @@ func TestViewerHostile(t *testing.T) {
 	for line, want := range map[int64]string{
 		1:     strings.Split(payloads, "\n")[0],
 		n:     "^[]0;title^G^[]52;c;ZXZpbA==^G^[]8;;https://evil.example^Glink^[]8;;^G ^[[2J^[[H",
-		n + 1: `nul ^@ del ^? c1 \x9b2J bad ` + "\ufffd\ufffd bidi U+202Egnp.exeU+202C end",
+		n + 1: `nul ^@ del ^? c1 \x9b2J bad ` + "\ufffd\ufffd bidi U+202Egnp.exeU+202C wiU+200Bd\\xadth \U0001f469\u200d\U0001f4bb aU+200Db U+E0041 end",
 		n + 2: "red of 256 true inverse under",
 		n + 5: "100% done2 earlier states",
 		n + 7: "last",
@@ -307,6 +307,8 @@ func TestViewerEnds(t *testing.T) {
 	}
 	v.stop()
 	b.until(`document.querySelector("#ended").checkVisibility()`)
+	b.press(kb.Home) // no empty lines where none can come any more
+	b.until(`document.querySelector('[data-line="1"]') && [...document.querySelectorAll(".absent")].every((e) => getComputedStyle(e).visibility === "hidden")`)
 	b.shoot("view-ended")
 }
 
@@ -450,4 +452,75 @@ func TestViewerSearchTroubles(t *testing.T) {
 	b.press("/", "p", "l", "a", "y", kb.Enter)
 	b.until(found + ` === "not found"`)
 	b.quiet("search")
+}
+
+// On a phone most tools are behind one button, and nothing goes beyond the screen.
+func TestViewerPhoneTools(t *testing.T) {
+	v := newViewer(t, deploy())
+	b := v.tab(t, chromium(t), phone, false, "")
+	b.until(`document.querySelectorAll("#notes > li:not([hidden])").length === 1 && document.querySelector("#rest").textContent === "2 more, 2 hosts"`)
+	if n := eval[float64](b, `document.querySelector(".view").clientHeight`); n < 400 {
+		t.Errorf("the log has %v px of %d", n, phone.height)
+	}
+	b.do(chromedp.Click("#more", chromedp.ByQuery))
+	b.until(`["#outline", "#fold", "#wrap", "#side", "#show-keys"].every((id) => { const r = document.querySelector(id).getBoundingClientRect(); return r.width > 0 && r.left >= 0 && r.right <= innerWidth; })`)
+	b.shoot("view-phone-tools")
+	for _, found := range b.axe() {
+		t.Errorf("the tools: axe-core: %s", found)
+	}
+	b.do(chromedp.Click("#wrap", chromedp.ByQuery))
+	b.until(`document.querySelector(".pane.wrap") && !document.querySelector("#wrap").checkVisibility()`)
+	b.do(chromedp.Click("#rest", chromedp.ByQuery))
+	b.until(`document.querySelectorAll("#notes > li:not([hidden])").length === 3`)
+	b.quiet("on a phone")
+}
+
+// The toolbar keeps its shape when a pattern is wrong, notices go away, and an
+// outline of nothing is not there.
+func TestViewerCalm(t *testing.T) {
+	v := newViewer(t, deploy())
+	b := v.tab(t, chromium(t), laptop, false, "")
+	b.until(`document.querySelector("#outline-state").checkVisibility()`)
+	height := eval[float64](b, `document.querySelector(".tools").offsetHeight`)
+	b.do(chromedp.Click("#regexp + span", chromedp.ByQuery))
+	b.press("/")
+	b.press(strings.Split("(a long pattern that never ends", "")...)
+	b.press(kb.Enter)
+	b.until(found + ` === "missing closing )" && document.querySelector("#found").title.includes("never ends")`)
+	b.shoot("view-bad-pattern")
+	if n := eval[float64](b, `document.querySelector(".tools").offsetHeight`); n != height {
+		t.Errorf("the toolbar grew from %v to %v px", height, n)
+	}
+	b.mu.Lock()
+	b.problems = nil // Chromium reports the status 400
+	b.mu.Unlock()
+	b.press(kb.Escape, "Z")
+	b.until(said + ` === "401 folded"`)
+	b.press("j")
+	b.until(said + ` === ""`)
+	b.press("]")
+	b.until(`document.querySelector(".size").textContent.includes("600 lines") && !document.querySelector(".outline").checkVisibility()`)
+	b.press("o")
+	b.until(said + ` === "no plays, tasks or groups in this log"`)
+	b.press("[")
+	b.until(`document.querySelector(".outline").checkVisibility()`)
+	b.quiet("calm")
+}
+
+// A filter that looks through a long log says how far it is, and can be stopped.
+func TestViewerStopsFilter(t *testing.T) {
+	text := systemLog(100) + "ERROR: first\n" + systemLog(300_000)
+	src := &gated{bytes.NewReader([]byte(text)), 0, make(chan struct{})}
+	v := newViewer(t, view.Build{Artifacts: []view.Artifact{{Path: "system.log", MediaType: "text/plain", Size: 300e6, // so it is not looked through at once
+		Open: func(context.Context) (*log.Log, error) { return log.New(src), nil }}}})
+	close(src.open)
+	b := v.tab(t, chromium(t), laptop, false, "")
+	b.until(`document.querySelector(".size").textContent.includes("300,101 lines")`)
+	b.do(chromedp.Evaluate(`window.states = []; new MutationObserver(() => { states.push(document.querySelector(".state").textContent); document.querySelector(".state button")?.click(); }).observe(document.querySelector(".state"), {childList: true}); undefined`, nil))
+	b.press("3")
+	b.until(`/^Stopped at \d+ %: what is beyond it is not shown.$/.test(document.querySelector(".state").textContent)`)
+	b.until(`/^looking through the log: \d+ %Stop$/.test(states.find((s) => s.startsWith("looking")))`)
+	b.press("1")
+	b.until(inSight + `.includes(300101)`)
+	b.quiet("a filter stopped")
 }
