@@ -39,7 +39,7 @@ func guard(host, token string, next http.Handler) http.Handler {
 			refuse(w, http.StatusMethodNotAllowed, "there is nothing here but to be read")
 			return
 		}
-		given, below, _ := strings.Cut(strings.TrimPrefix(r.URL.EscapedPath(), "/"), "/")
+		given, below, slash := strings.Cut(strings.TrimPrefix(r.URL.EscapedPath(), "/"), "/")
 		if subtle.ConstantTimeCompare([]byte(given), []byte(token)) != 1 {
 			refuse(w, http.StatusNotFound, "there is nothing here")
 			return
@@ -48,8 +48,22 @@ func guard(host, token string, next http.Handler) http.Handler {
 			refuse(w, http.StatusForbidden, "another page may not ask for this")
 			return
 		}
+		if !slash { // it was lost on the way here
+			w.Header().Set("Location", "/"+token+"/")
+			w.WriteHeader(http.StatusTemporaryRedirect)
+			return
+		}
+		if !isClean("/" + below) { // the mux would lead elsewhere, without the token
+			refuse(w, http.StatusNotFound, "there is nothing here")
+			return
+		}
 		http.StripPrefix("/"+token, next).ServeHTTP(w, r)
 	})
+}
+
+// isClean reports whether a path has no part that path.Clean would take out.
+func isClean(path string) bool {
+	return !strings.Contains(path, "//") && !strings.Contains(path+"/", "/./") && !strings.Contains(path+"/", "/../")
 }
 
 // ownOrigin reports whether a request comes from our own page, from the address

@@ -180,6 +180,13 @@ func TestGuard(t *testing.T) {
 		{"in a frame", "GET", v.host, v.path, []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "iframe"}, 403},
 		{"not there", "GET", v.host, v.path + "api/none", nil, 404},
 		{"folder", "GET", v.host, v.path + "static/", nil, 404},
+		{"two slashes", "GET", v.host, v.path + "/api/build", nil, 404},
+		{"two slashes further on", "GET", v.host, v.path + "api//build", nil, 404},
+		{"nothing but slashes", "GET", v.host, v.path + "/", nil, 404},
+		{"dots", "GET", v.host, v.path + "api/../api/build", nil, 404},
+		{"dots at the end", "GET", v.host, v.path + "api/..", nil, 404},
+		{"without the last slash", "GET", v.host, "/" + token, nil, 307},
+		{"data without the last slash, from elsewhere", "GET", v.host, "/" + token, []string{"Sec-Fetch-Site", "cross-site"}, 403},
 		{"source", "GET", v.host, v.path + "static/..%2fview.go", nil, 404},
 	}
 	for _, test := range tests {
@@ -203,6 +210,9 @@ func TestGuard(t *testing.T) {
 			}
 			if resp.StatusCode != test.status {
 				t.Errorf("%s, want %d", resp.Status, test.status)
+			}
+			if to := resp.Header.Get("Location"); test.status == 307 && to != v.path || test.status != 307 && to != "" {
+				t.Errorf("it leads to %q", to)
 			}
 			if test.status != 200 && (strings.Contains(string(body), token) || strings.Contains(string(body), "secret")) {
 				t.Errorf("the answer says what it must not: %s", body)
