@@ -65,6 +65,7 @@ type Server struct {
 	mu       sync.Mutex
 	watchers int
 	leaving  *time.Timer // runs while there were watchers and are none
+	seen     chan struct{}
 	gone     chan struct{}
 }
 
@@ -77,7 +78,7 @@ func New(host string, b Build) (s *Server, path string, err error) {
 	random := make([]byte, 32)
 	rand.Read(random)
 	token := base64.RawURLEncoding.EncodeToString(random)
-	s = &Server{build: b, passes: make(chan struct{}, 4), gone: make(chan struct{})}
+	s = &Server{build: b, passes: make(chan struct{}, 4), seen: make(chan struct{}), gone: make(chan struct{})}
 	s.ctx, s.end = context.WithCancel(context.Background())
 	for _, a := range b.Artifacts {
 		s.artifacts = append(s.artifacts, &artifact{Artifact: a, server: s})
@@ -115,6 +116,9 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 // Close ends all that goes on in the background.
 func (s *Server) Close() { s.end() }
 
+// Seen is closed when somebody looks for the first time.
+func (s *Server) Seen() <-chan struct{} { return s.seen }
+
 // Gone is closed when nobody has looked for a while after somebody did.
 func (s *Server) Gone() <-chan struct{} { return s.gone }
 
@@ -123,6 +127,11 @@ func (s *Server) watch() (leave func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.watchers++
+	select {
+	case <-s.seen:
+	default:
+		close(s.seen)
+	}
 	if s.leaving != nil {
 		s.leaving.Stop()
 	}

@@ -299,10 +299,16 @@ func TestGone(t *testing.T) {
 			}
 		}
 		time.Sleep(time.Hour)
+		select {
+		case <-s.Seen():
+			t.Fatal("seen before anybody came")
+		default:
+		}
 		if gone() {
 			t.Fatal("gone before anybody came: the browser may be slow")
 		}
 		leave := look()
+		<-s.Seen()
 		time.Sleep(time.Hour)
 		leave()
 		time.Sleep(9 * time.Second)

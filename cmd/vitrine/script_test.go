@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -46,6 +47,11 @@ func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("../../testdata/script/*.txtar")
 	if err != nil || len(files) < 5 {
 		t.Fatalf("found %d scripts, error %v", len(files), err)
+	}
+	if signal.Ignored(syscall.SIGHUP) { // under nohup; what is started would ignore it too
+		signals := make(chan os.Signal, 1)
+		signal.Notify(signals, syscall.SIGHUP)
+		defer signal.Stop(signals)
 	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "../../testdata/script",

@@ -8,10 +8,12 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 
 	"filippo.io/age"
 	"github.com/spf13/cobra"
@@ -75,6 +77,8 @@ func showInBrowser(cmd *cobra.Command, args []string) error {
 		return err
 	}
 
+	ctx, stop := untilHangup(cmd.Context())
+	defer stop()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
@@ -91,10 +95,31 @@ func showInBrowser(cmd *cobra.Command, args []string) error {
 		done, err := openBrowser(address)
 		if err != nil {
 			fmt.Fprintf(os.Stderr, "vitrine: no browser could be opened (%v): open the address yourself\n", err)
+		} else {
+			fmt.Fprintln(os.Stderr, "vitrine: "+shownNothing)
 		}
 		defer done()
+		go func() {
+			select {
+			case <-s.Seen(): // the page is there
+				done()
+			case <-ctx.Done():
+			}
+		}()
 	}
-	return s.Serve(cmd.Context(), l)
+	return s.Serve(ctx, l)
+}
+
+// shownNothing is for browsers of snap and flatpak.
+const shownNothing = "if the browser shows nothing, it may not read the file that leads there: open the address yourself"
+
+// untilHangup also ends when the terminal is closed, unless that is ignored, as
+// nohup has it.
+func untilHangup(ctx context.Context) (context.Context, context.CancelFunc) {
+	if signal.Ignored(syscall.SIGHUP) {
+		return context.WithCancel(ctx)
+	}
+	return signal.NotifyContext(ctx, syscall.SIGHUP)
 }
 
 var lineFragment = regexp.MustCompile(`^(.+)(#L[0-9]{1,15}(?:-L?[0-9]{1,15})?)$`)
