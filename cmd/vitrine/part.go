@@ -46,17 +46,13 @@ const maxContext = 1_000_000
 func parsePart(cmd *cobra.Command, args []string) (part, []string, error) {
 	var asked []string
 	p := part{to: -1}
-	args = append([]string(nil), args...)
-	for i := range args {
-		name, fragment := cutFragment(args[i])
-		if fragment == "" {
-			continue
-		}
-		args[i] = name
+	args, fragment, err := cutLinks(args, nil)
+	if err != nil {
+		return p, nil, err
+	}
+	if fragment != "" {
 		asked = append(asked, fragment)
-		if err := p.parseRange(lineRange, strings.NewReplacer("#", "", "L", "").Replace(fragment), fragment); err != nil {
-			return p, nil, err
-		}
+		p.parseFragment(fragment) // which cutLinks has tried
 	}
 	f := cmd.Flags()
 	if f.Changed("lines") {
@@ -102,6 +98,11 @@ func parsePart(cmd *cobra.Command, args []string) (part, []string, error) {
 		return p, nil, usagef("%s: want one of them", strings.Join(asked, " and "))
 	}
 	return p, args, nil
+}
+
+// parseFragment reads the lines that a link ends in.
+func (p *part) parseFragment(fragment string) error {
+	return p.parseRange(lineRange, strings.NewReplacer("#", "", "L", "").Replace(fragment), fragment)
 }
 
 // parseRange reads A-B, A- or A.

@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -40,8 +39,8 @@ What is shown is authenticated as sealed to you; the hash in the record is of th
 whole, which is not fetched. vitrine verify and get check that.
 
 BUILD is a uuid, the start of one, or the address of a build's page. With #L120 or
-#L120-L140 at the end of BUILD or ARTIFACT, the page begins there. With --file,
-files of this machine are shown, sealed or not.`,
+#L120-L140 at the end of BUILD or ARTIFACT, the page begins there; BUILD may also
+end in #ARTIFACT#L120. With --file, files of this machine are shown, sealed or not.`,
 		Example: `  vitrine view 3f0c9a51
   vitrine view 3f0c9a51 ansible.log#L120-L140
   vitrine view --file ansible.log.zst.age`,
@@ -59,15 +58,11 @@ func showInBrowser(cmd *cobra.Command, args []string) error {
 	if (len(files) > 0) == (len(args) > 0) {
 		return usagef("view what? give a BUILD, or else --file FILE")
 	}
-	var fragment string
-	names := slices.Concat(args, files)
-	for i, name := range names {
-		if base, lines := cutFragment(name); lines != "" {
-			names[i], fragment = base, lines
-		}
+	names, fragment, err := cutLinks(args, files)
+	if err != nil {
+		return err
 	}
 	var build view.Build
-	var err error
 	if len(files) > 0 {
 		build, err = viewFiles(cmd, names)
 	} else {
@@ -120,16 +115,6 @@ func untilHangup(ctx context.Context) (context.Context, context.CancelFunc) {
 		return context.WithCancel(ctx)
 	}
 	return signal.NotifyContext(ctx, syscall.SIGHUP)
-}
-
-var lineFragment = regexp.MustCompile(`^(.+)(#L[0-9]{1,15}(?:-L?[0-9]{1,15})?)$`)
-
-// cutFragment cuts #L120 or #L120-L140 off the end of an argument.
-func cutFragment(arg string) (name, fragment string) {
-	if m := lineFragment.FindStringSubmatch(arg); m != nil {
-		return m[1], m[2]
-	}
-	return arg, ""
 }
 
 // viewBuild makes a view of a build's logs, the one that was asked for first.

@@ -116,3 +116,42 @@ func TestFirstLog(t *testing.T) {
 		t.Errorf("of no artifacts: %v", got)
 	}
 }
+
+func TestCutLinks(t *testing.T) {
+	for _, test := range []struct {
+		args     []string
+		names    string
+		fragment string
+		refused  string
+	}{
+		{[]string{"3f0c"}, "3f0c", "", ""},
+		{[]string{"3f0c#L5"}, "3f0c", "#L5", ""},
+		{[]string{"3f0c", "a#b.log#L5-9"}, "3f0c|a#b.log", "#L5-9", ""},
+		{[]string{"https://v/t/b/u#a.log#L5-L9"}, "https://v/t/b/u|a.log", "#L5-L9", ""},
+		{[]string{"https://v/t/b/u#logs%2Fsystem%20log.txt%23L5-L9"}, "https://v/t/b/u|logs/system log.txt", "#L5-L9", ""},
+		{[]string{"u#a.log#L5", "a.log"}, "u|a.log", "#L5", ""},
+		{[]string{"u#a#b.log%23L5"}, "u|a#b.log", "#L5", ""},
+		{[]string{"u#a.log#L5", "b.log"}, "", "", "want one of them"},
+		{[]string{"u#L5", "a.log#L6"}, "", "", "#L5 and #L6: want one of them"},
+		{[]string{"u#L9-L5"}, "", "", "#L9-L5: want"},
+		{[]string{"u", "a.log#L9-5"}, "", "", "#L9-5: want"},
+		{[]string{"u#L0"}, "", "", "#L0: want"},
+		{[]string{"u#%zz#L5"}, "u|%zz", "#L5", ""},
+		{[]string{"#a.log#L5"}, "#a.log#L5", "", ""},
+		{[]string{"u#a.log"}, "u#a.log", "", ""},
+	} {
+		names, fragment, err := cutLinks(test.args, nil)
+		if test.refused != "" {
+			if err == nil || !strings.Contains(err.Error(), test.refused) {
+				t.Errorf("%q: %v, want %q", test.args, err, test.refused)
+			}
+			continue
+		}
+		if err != nil || strings.Join(names, "|") != test.names || fragment != test.fragment {
+			t.Errorf("%q: %q and %q, %v", test.args, names, fragment, err)
+		}
+	}
+	if names, fragment, err := cutLinks(nil, []string{"a#b.log#L5"}); err != nil || fragment != "#L5" || names[0] != "a#b.log" {
+		t.Errorf("a file: %q, %q, %v", names, fragment, err)
+	}
+}
