@@ -48,6 +48,7 @@ export class Pane extends EventTarget {
   #untimed = false; // somebody wants to know the time here
   #partner; // the line that is at the time of the other pane's
   #anchor;
+  #told; // the timer of what is told
   #trouble; // why a scan ended early
   #toMark = false; // what was found is to be brought into sight
 
@@ -142,7 +143,8 @@ export class Pane extends EventTarget {
     this.#state.replaceChildren(text, ...controls);
     this.#state.hidden = !text;
     this.#state.classList.toggle("bad", bad);
-    if (bad && this.lines?.total > 0) setTimeout(() => { this.#state.hidden = true; }, 8000);
+    clearTimeout(this.#told);
+    if (bad && this.lines?.total > 0) this.#told = setTimeout(() => { this.#state.hidden = true; }, 8000);
   }
 
   #size() {
@@ -307,6 +309,7 @@ export class Pane extends EventTarget {
       if (!end && performance.now() - drawn < 1000) return;
       drawn = performance.now();
       if (lines.counted) this.#structure();
+      else if (end) this.#hide(); // what can't be read can't be counted either
       this.#emit("sections");
       if (!end) return;
       if (this.#trouble && this.level === "all") this.#tell(this.#trouble, true);
