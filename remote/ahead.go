@@ -8,8 +8,9 @@ type run struct {
 }
 
 // ahead returns up to where to fetch for a read from off to end: beyond it, if it
-// goes on where an earlier one ended. As much is fetched ahead as was read so, so
-// that who stops has fetched twice as much at most. The caller holds mu.
+// goes on where an earlier one ended. As much is fetched ahead as was read so before,
+// so that who stops has fetched twice as much at most; one read alone, however long,
+// is no sign that more will be wanted, nor is the same again. The caller holds mu.
 func (f *File) ahead(off, end int64) int64 {
 	i := 0
 	for i < len(f.runs)-1 && !f.runs[i].goesOn(off) {
@@ -20,9 +21,12 @@ func (f *File) ahead(off, end int64) int64 {
 	if !r.goesOn(off) {
 		r = run{end: off}
 	}
+	window := min(r.read, maxPiece)
+	if end <= r.end {
+		window = 0
+	}
 	r.read += max(0, end-max(off, r.end))
 	r.end = max(r.end, end)
-	window := min(r.read, maxPiece)
 	// When half of it is used up the next is fetched, so that it is there in time.
 	if window >= minAhead && r.fetched < min(r.end+window/2, f.size) {
 		r.fetched = min(r.end+window, f.size)

@@ -145,7 +145,7 @@ func TestAheadOfSeveral(t *testing.T) {
 		s.read(t, f, off, 300*kib)
 	}
 	f.Close()
-	if requests, fetched := f.Fetched(); requests != 8 || fetched > 8*(300+32+300)*kib {
+	if requests, fetched := f.Fetched(); requests != 8 || fetched > 8*(300+32)*kib {
 		t.Errorf("jumps: %d requests, %d bytes", requests, fetched)
 	}
 	f = s.open(t, remote.Options{})
