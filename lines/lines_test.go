@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"sort"
 	"strings"
 	"sync"
@@ -124,16 +123,6 @@ func check(t *testing.T, l *lines.Log, b []byte, n, off int64) {
 	}
 }
 
-func find(b []byte, from int64, re *regexp.Regexp) (n, off int64) {
-	for i, s := range starts(b) {
-		line, _, _ := bytes.Cut(b[s:], []byte{'\n'})
-		if int64(i)+1 >= from && re.Match(line) {
-			return int64(i) + 1, s
-		}
-	}
-	return 0, 0
-}
-
 var texts = map[string]string{
 	"empty":              "",
 	"one line feed":      "\n",
@@ -164,48 +153,6 @@ func TestLines(t *testing.T) {
 				check(t, lines.New(newMarked(b, 100_000)), b, at.n, at.off)
 			})
 		}
-	}
-}
-
-func TestFind(t *testing.T) {
-	text := "begin\nTASK [one]\nok\nfatal: first\nTASK [two]\n\nfatal: second"
-	long := strings.Repeat("pad\n", 100) + strings.Repeat("x", 1<<20-10) + "needle lies across pieces" +
-		strings.Repeat("y", 3<<20) + "deep\nafter\nneedle\n"
-	for _, c := range []struct {
-		text, re string
-		from     int64
-		n        int64
-	}{
-		{text, "fatal", 1, 4},
-		{text, "fatal", 4, 4},
-		{text, "fatal", 5, 7},
-		{text, "fatal", 8, 0},
-		{text, "fatal", -5, 4},
-		{text, "^TASK .*two", 1, 5},
-		{text, "(?i)FATAL: S", 1, 7},
-		{text, "^$", 1, 6},
-		{text, "second$", 1, 7},
-		{text, "ok\nfatal", 1, 0},
-		{text, "absent", 1, 0},
-		{"", "x*", 1, 0},
-		{"\n", "^$", 1, 1},
-		{"\n", "^$", 2, 0},
-		{long, "needle", 1, 101},
-		{long, "deep", 1, 101},
-		{long, "^after$", 1, 102},
-		{long, "^needle$", 1, 103},
-		{long, "needle", 102, 103},
-	} {
-		t.Run(fmt.Sprintf("%.20q/%s/%d", c.text, c.re, c.from), func(t *testing.T) {
-			re := regexp.MustCompile(c.re)
-			_, want := find([]byte(c.text), c.from, re)
-			for _, src := range []lines.Source{newPlain([]byte(c.text)), newMarked([]byte(c.text), 1000)} {
-				n, off, err := lines.New(src).Find(t.Context(), c.from, re)
-				if n != c.n || off != want || err != nil {
-					t.Errorf("line %d at %d, %v; want %d at %d", n, off, err, c.n, want)
-				}
-			}
-		})
 	}
 }
 
@@ -284,14 +231,12 @@ func (f *failing) ReadAt(b []byte, off int64) (int, error) {
 
 func TestErrors(t *testing.T) {
 	b := bytes.Repeat([]byte("line\n"), 100_000)
-	re := regexp.MustCompile("absent")
 	calls := func(ctx context.Context, l *lines.Log) map[string]error {
 		all := make(map[string]error)
 		_, all["Count"] = l.Count(ctx)
 		_, all["Offset"] = l.Offset(ctx, 90_000)
 		_, all["Number"] = l.Number(ctx, 450_000)
 		_, all["Last"] = l.Last(ctx, 90_000)
-		_, _, all["Find"] = l.Find(ctx, 1, re)
 		return all
 	}
 	for _, c := range []struct{ give, want error }{{errSource, errSource}, {io.EOF, io.ErrUnexpectedEOF}} {
@@ -323,23 +268,17 @@ func TestConcurrently(t *testing.T) {
 func FuzzLines(f *testing.F) {
 	for _, text := range texts {
 		if len(text) < 1000 {
-			f.Add([]byte(text), int64(2), int64(1), 3, "a")
+			f.Add([]byte(text), int64(2), int64(1), 3)
 		}
 	}
-	f.Fuzz(func(t *testing.T, b []byte, n, off int64, every int, pattern string) {
-		re, err := regexp.Compile(pattern)
-		if err != nil || len(b) > 10_000 || len(pattern) > 100 {
+	f.Fuzz(func(t *testing.T, b []byte, n, off int64, every int) {
+		if len(b) > 10_000 {
 			return
 		}
 		every = min(max(every, 1), 1000)
-		wantN, wantOff := find(b, n, re)
 		for _, src := range []lines.Source{newPlain(b), newMarked(b, every)} {
 			l := lines.New(src)
 			check(t, l, b, n, off)
-			gotN, gotOff, err := l.Find(t.Context(), n, re)
-			if gotN != wantN || gotOff != wantOff || err != nil {
-				t.Errorf("Find %q from %d: line %d at %d, %v; want %d at %d", pattern, n, gotN, gotOff, err, wantN, wantOff)
-			}
 		}
 	})
 }

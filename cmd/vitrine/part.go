@@ -3,18 +3,20 @@ package main
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"vitrine/grep"
 )
 
 // A part is the part of a log that is asked for.
 type part struct {
 	kind     partKind
-	from, to int64          // as kind says; both included, and to is -1 for the end
-	pattern  *regexp.Regexp // of aroundMatch
+	from, to int64         // as kind says; both included, and to is -1 for the end
+	pattern  *grep.Pattern // of aroundMatch
+	said     string        // the pattern, as it was given
 }
 
 type partKind int
@@ -81,7 +83,7 @@ func parsePart(cmd *cobra.Command, args []string) (part, []string, error) {
 	if around {
 		asked = append(asked, "--around")
 		v, _ := f.GetString("around")
-		re, err := regexp.Compile(v)
+		pattern, err := grep.Compile(v, false, false)
 		if err != nil {
 			return p, nil, usagef("--around: %v", err)
 		}
@@ -89,7 +91,7 @@ func parsePart(cmd *cobra.Command, args []string) (part, []string, error) {
 		if n < 0 || n > maxContext {
 			return p, nil, usagef("-C %d: want a number of lines from 0 to %d", n, maxContext)
 		}
-		p.kind, p.from, p.pattern = aroundMatch, int64(n), re
+		p.kind, p.from, p.pattern, p.said = aroundMatch, int64(n), pattern, v
 	}
 	if f.Changed("context") && !around {
 		return p, nil, usagef("-C goes with --around alone")
@@ -143,11 +145,19 @@ func (p part) find(ctx context.Context, log *remoteLog) (off, n int64, err error
 			end = min(end, p.to+1)
 		}
 	case aroundMatch:
-		at, _, err := log.Find(ctx, 1, p.pattern)
+		o := grep.Options{Max: 1}
+		if o.Within, _, err = mayHold(log.sealed, p.pattern.Query()); err != nil {
+			return 0, 0, log.explain(err)
+		}
+		var at int64
+		found, err := p.pattern.Search(ctx, log.Log, o, func(l grep.Line) error {
+			at = l.Number
+			return nil
+		})
 		if err != nil {
 			return 0, 0, log.explain(err)
-		} else if at == 0 {
-			return 0, 0, fmt.Errorf("no line of %s matches %q", log.name, p.pattern)
+		} else if found == 0 {
+			return 0, 0, fmt.Errorf("no line of %s matches %q", log.name, p.said)
 		}
 		return part{kind: lineRange, from: max(1, at-p.from), to: at + p.from}.find(ctx, log)
 	case lineRange:

@@ -204,17 +204,21 @@ func firstLog(record *vitrine.Record, told *summary.Summary) []vitrine.Artifact 
 	return []vitrine.Artifact{slices.MaxFunc(likely, func(a, b vitrine.Artifact) int { return cmp.Compare(a.PlainSize, b.PlainSize) })}
 }
 
-// mayHold asks the index of a sealed log; one that is public, nil, has none.
+// mayHold asks the index of a sealed log where to look; one that is public, nil,
+// has none. If nothing is known, within is nil.
 func mayHold(sealed *crypto.ReaderAt, q ngram.Query) ([]grep.Span, bool, error) {
 	if sealed == nil {
 		return nil, false, nil
 	}
 	spans, ok, err := sealed.MayHold(q)
+	if !ok || err != nil {
+		return nil, false, err
+	}
 	within := make([]grep.Span, len(spans))
 	for i, s := range spans {
 		within[i] = grep.Span(s)
 	}
-	return within, ok, err
+	return within, true, nil
 }
 
 // isLog reports whether an artifact is shown as text if nobody asks for it. Of one
