@@ -18,6 +18,7 @@ export class Viewport extends EventTarget {
   #draw;
   #want;
   #items = new Map();
+  #stale = new Set(); // lines to be drawn anew
   #at = { line: 1, px: 0 }; // px of the window's top below the top of the line
   #y = 0;
   #frame = 0;
@@ -128,11 +129,7 @@ export class Viewport extends EventTarget {
 
   // redraw draws lines anew, or all.
   redraw(from = 1, to = Infinity) {
-    for (const [line, item] of this.#items) {
-      if (line < from || line > to) continue;
-      item.remove();
-      this.#items.delete(line);
-    }
+    for (const line of this.#items.keys()) if (line >= from && line <= to) this.#stale.add(line);
     this.refresh();
   }
 
@@ -188,6 +185,15 @@ export class Viewport extends EventTarget {
       item.remove();
       this.#items.delete(line);
     }
+    // Replaced, not removed before: without a long line, the way to the right is lost.
+    for (const line of this.#stale) {
+      const item = this.#items.get(line);
+      if (!item) continue;
+      const drawn = this.#draw(line);
+      item.replaceWith(drawn);
+      this.#items.set(line, drawn);
+    }
+    this.#stale.clear();
     let next = this.#inner.firstElementChild;
     for (const line of list) {
       let item = this.#items.get(line);
