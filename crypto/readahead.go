@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 )
 
 const (
@@ -14,6 +15,13 @@ const (
 	firstPrefetch = 256 << 10
 	maxPrefetch   = 8 << 20
 )
+
+// allInFlight is what readers that begin while others read share, as maxInFlight is
+// what one may have.
+const allInFlight = 4 * maxInFlight
+
+// readers is how many read now.
+var readers atomic.Int64
 
 // A prefetcher is a source that can be told what will be read soon.
 type prefetcher interface{ Prefetch(off, n int64) }
@@ -46,8 +54,10 @@ type aheadReader struct {
 
 // start begins to read ahead.
 func (a *aheadReader) start() {
-	// Of the largest frames only as many as make maxInFlight.
-	depth := min(2*int64(parallel()), max(1, maxInFlight/max(1, a.r.largest)))
+	// Of the largest frames only as many as make maxInFlight, and fewer where others
+	// read too: they keep the cores busy together.
+	most := min(maxInFlight, allInFlight/readers.Add(1))
+	depth := min(2*int64(parallel()), max(1, most/max(1, a.r.largest)))
 	a.queue = make(chan *packedFrame, depth)
 	a.spare = make(chan *packedFrame, depth+3)
 	a.stop = make(chan struct{})
@@ -121,6 +131,7 @@ func (a *aheadReader) Close() error {
 			<-f.done
 		}
 		a.stop = nil
+		readers.Add(-1)
 	}
 	a.frame, a.rest, a.err = nil, nil, errors.New("open: reader is closed")
 	return nil

@@ -21,7 +21,7 @@ func (f *File) ahead(off, end int64) int64 {
 	if !r.goesOn(off) {
 		r = run{end: off}
 	}
-	window := min(r.read, maxPiece)
+	window := min(r.read, piece())
 	if end <= r.end {
 		window = 0
 	}

@@ -41,10 +41,15 @@ func OpenCache(dir string, max int64) (*Cache, error) {
 	// A folder of our own in it: who may read that we can say.
 	dir = filepath.Join(dir, "objects")
 	err := os.MkdirAll(dir, 0o700)
-	if err == nil {
-		err = os.Chmod(dir, 0o700)
-	}
 	if err != nil {
+		return nil, err
+	}
+	if info, err := os.Lstat(dir); err != nil {
+		return nil, err
+	} else if !info.IsDir() { // through a link it would be another's mode that is set
+		return nil, fmt.Errorf("%s is no folder of ours, but a link or a file: remove it", dir)
+	}
+	if err := os.Chmod(dir, 0o700); err != nil {
 		return nil, err
 	}
 	root, err := os.OpenRoot(dir)

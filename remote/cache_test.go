@@ -423,3 +423,21 @@ func TestFailingDisk(t *testing.T) {
 		t.Errorf("requests %s", got)
 	}
 }
+
+// A link where our folder should be is not followed: the mode of what it leads to
+// is not ours to set.
+func TestCacheIsNoLink(t *testing.T) {
+	dir, elsewhere := t.TempDir(), t.TempDir()
+	if err := os.Chmod(elsewhere, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(elsewhere, filepath.Join(dir, "objects")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := remote.OpenCache(dir, mib); err == nil {
+		t.Error("a link was taken for the cache")
+	}
+	if info, err := os.Stat(elsewhere); err != nil || info.Mode().Perm() != 0o755 {
+		t.Errorf("where the link leads: %v, %v", info.Mode(), err)
+	}
+}

@@ -17,6 +17,7 @@ import (
 	"io/fs"
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // A Source opens ranges of one object, always of the same version of it: where it
@@ -42,7 +43,24 @@ const (
 	maxPiece = 8 << 20
 	// maxMemory is what a File keeps in memory, beside what is being fetched.
 	maxMemory = 32 << 20
+	// Of all Files that are open together, these are shared out evenly.
+	allPieces = 4 * maxPiece
+	allMemory = 2 * maxMemory
 )
+
+// open is how many Files are.
+var open atomic.Int64
+
+// share is what each open File may have of a number of bytes for all.
+func share(all, least, most int64) int64 {
+	return min(max(all/max(1, open.Load()), least), most)
+}
+
+// piece is what is fetched at once ahead of a reader, and memory what a File keeps:
+// with many of them the least that a reader in order needs. What lies behind it was
+// read the longest ago, and goes first.
+func piece() int64  { return share(allPieces, minAhead, maxPiece) }
+func memory() int64 { return share(allMemory, 4*minAhead, maxMemory) }
 
 // Options say how an object is read.
 type Options struct {
@@ -74,7 +92,8 @@ type File struct {
 	requests int
 	bytes    int64
 	ended    error // why no more is read
-	wrong    bool  // the cache is to forget the object
+	closed   bool
+	wrong    bool // the cache is to forget the object
 }
 
 // A block is a piece of the object. When ready is closed it has its bytes or why
@@ -91,6 +110,7 @@ type block struct {
 // yet. When ctx ends so do all reads.
 func Open(ctx context.Context, src Source, size int64, o Options) *File {
 	ctx, cancel := context.WithCancelCause(ctx)
+	open.Add(1)
 	return &File{
 		src: src, size: size, options: o, head: min(o.Head, maxPiece), tail: min(o.Tail, maxPiece),
 		ctx: ctx, cancel: cancel, blocks: make(map[int64]*block),
@@ -150,7 +170,7 @@ func (f *File) read(p []byte, off int64) (n int, err error) {
 // Of a long part that is its beginning.
 func (f *File) Prefetch(off, n int64) {
 	if off >= 0 && n > 0 && off < f.size {
-		f.want(off, off+min(n, f.size-off, maxPiece), false)
+		f.want(off, off+min(n, f.size-off, piece()), false)
 	}
 }
 
@@ -305,7 +325,7 @@ func (f *File) settle(err error, blocks ...*block) {
 		}
 		close(b.ready)
 	}
-	for f.kept.Len() > maxMemory/blockSize {
+	for most := int(memory() / blockSize); f.kept.Len() > most; {
 		delete(f.blocks, f.kept.Remove(f.kept.Back()).(*block).n)
 	}
 }
@@ -335,6 +355,10 @@ func (f *File) Close() error {
 	f.tasks.Wait()
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if !f.closed {
+		f.closed = true
+		open.Add(-1)
+	}
 	if f.cache != nil {
 		if f.wrong {
 			f.cache.cache.root.Remove(f.cache.name)
