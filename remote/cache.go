@@ -65,7 +65,7 @@ func OpenCache(dir string, max int64) (*Cache, error) {
 // kept: then it is read as without a cache. What is whole and has not the hash in
 // its name is an error.
 func (c *Cache) open(o Options, size int64) (*entry, error) {
-	if c == nil || size > maxCached {
+	if c == nil || size > maxObject {
 		return nil, nil
 	}
 	want, err := hex.DecodeString(o.Name)

@@ -27,7 +27,7 @@ const (
 	cacheMagic = "vitrine cache 1\n"
 	headerSize = 32
 	markSize   = 8
-	maxCached  = 64 << 30 // bytes of an object; its table is read into memory
+	maxObject  = 64 << 30 // bytes of an object; its table is read into memory
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
