@@ -51,7 +51,7 @@ func TestScripts(t *testing.T) {
 	if signal.Ignored(syscall.SIGHUP) { // under nohup; what is started would ignore it too
 		signals := make(chan os.Signal, 1)
 		signal.Notify(signals, syscall.SIGHUP)
-		defer signal.Stop(signals)
+		t.Cleanup(func() { signal.Stop(signals) }) // when all scripts, which run side by side, have ended
 	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "../../testdata/script",
