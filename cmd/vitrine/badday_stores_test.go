@@ -496,7 +496,7 @@ func TestServerKilledBeforeTheRecord(t *testing.T) {
 					d.proxy.Hook(nil)
 					d.startServer()
 					d.resume()
-					if out, err := d.command("verify", badDayUUID); err != nil || strings.Count(out, "ok    ") != 6 {
+					if out, err := d.command("verify", badDayUUID); err != nil || strings.Count(out, "ok    ") != 7 { // record, signature, keyring, three logs and their summary
 						t.Errorf("verify: %v\n%s", err, out)
 					}
 				})
