@@ -50,7 +50,7 @@ export class Search {
     this.#form.addEventListener("submit", (e) => {
       e.preventDefault();
       if (this.#found && !this.#changed()) this.step(e.submitter?.value === "back");
-      else this.start();
+      else this.start(true);
     });
     for (const id of ["regexp", "case"]) by(id).addEventListener("change", () => { if (this.#query.value) this.start(); });
     by("stop").addEventListener("click", () => this.stop());
@@ -81,13 +81,15 @@ export class Search {
     this.#pane = pane;
   }
 
-  start() {
+  // start searches anew. If the query was entered, its field is left once something
+  // is found, where n is the next.
+  start(entered = false) {
     this.clear();
     if (!this.#query.value || !this.#pane?.artifact) return;
-    this.#pane.whenCounted(() => this.#start());
+    this.#pane.whenCounted(() => this.#start(entered));
   }
 
-  #start() {
+  #start(entered) {
     const pane = this.#pane, found = new Found(), begin = pane.here;
     const size = Math.max(1, pane.lines.size);
     let at = 0, gone = false;
@@ -116,7 +118,7 @@ export class Search {
       const i = found.index(begin);
       if (!gone && (i < found.lines.length || (end && found.lines.length > 0))) {
         gone = true;
-        if (document.activeElement === this.#query && !this.#changed()) pane.focus(); // where n is the next
+        if (entered && document.activeElement === this.#query && !this.#changed()) pane.focus();
         this.#go(i % found.lines.length);
       }
     });
