@@ -176,14 +176,19 @@ func TestNoIdentityMatches(t *testing.T) {
 func TestScryptHeaderIsRefusedAtOnce(t *testing.T) {
 	header := "age-encryption.org/v1\n-> scrypt AAAAAAAAAAAAAAAAAAAAAA 30\n" +
 		strings.Repeat("A", 43) + "\n--- " + strings.Repeat("A", 43) + "\n"
-	start := time.Now()
-	_, err := Open(strings.NewReader(header+strings.Repeat("x", 100)), newKey(t))
-	var noMatch *age.NoIdentityMatchError
-	if !errors.As(err, &noMatch) {
-		t.Errorf("error %v", err)
+	key := newKey(t)
+	best := time.Hour // a busy machine may take its time, but not each time
+	for range 20 {
+		start := time.Now()
+		_, err := Open(strings.NewReader(header+strings.Repeat("x", 100)), key)
+		var noMatch *age.NoIdentityMatchError
+		if !errors.As(err, &noMatch) {
+			t.Fatalf("error %v", err)
+		}
+		best = min(best, time.Since(start))
 	}
-	if d := time.Since(start); d > 10*time.Millisecond {
-		t.Errorf("took %v", d)
+	if best > 10*time.Millisecond {
+		t.Errorf("took %v", best)
 	}
 }
 
