@@ -16,8 +16,9 @@ lint-api:                    ## the API's document, by a linter from npm
 	REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true npx --yes @redocly/cli@2.77.0 lint \
 		--extends recommended-strict --skip-rule no-ambiguous-paths server/openapi.json
 
+STOCK = $(wildcard */*stock_test.go)
 test-stock: build            ## against stock age, zstd, gpg and ssh-keygen, which must be installed
-	go test -tags stock ./...
+	go test -tags stock -count=1 -run "^($$(sed -n 's/^func \(Test[A-Za-z0-9_]*\)(.*/\1/p' $(STOCK) | paste -sd'|'))\$$" $(sort $(dir $(addprefix ./,$(STOCK))))
 	./.ci/demo ./vitrine
 
 test-stores:                 ## against a real Swift and a real S3 server; test/stores/run says what it needs
