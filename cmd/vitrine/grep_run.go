@@ -345,15 +345,12 @@ func (g *grepper) open(j *grepJob, record *vitrine.Record, a vitrine.Artifact) (
 	return log, err
 }
 
-// wants reports whether an artifact is to be searched: without globs if it is
-// text. Of one whose name is hidden its record does not say so, but what is no
-// text is seldom sealed compressed.
+// wants reports whether an artifact is to be searched: without globs if it is a log.
 func (g *grepper) wants(a vitrine.Artifact) bool {
 	if len(g.artifacts) > 0 {
 		return slices.ContainsFunc(g.artifacts, func(glob vitrine.Glob) bool { return glob.Match(a.Name) })
 	}
-	hidden := strings.HasPrefix(a.Path, vitrine.HiddenPrefix) && strings.HasSuffix(a.Path, vitrine.SealedSuffix)
-	return !a.IsSummary() && (a.Lines > 0 || hidden)
+	return isLog(a)
 }
 
 func (g *grepper) searchArtifact(j *grepJob, record *vitrine.Record, a vitrine.Artifact) error {
