@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -187,4 +188,39 @@ func TestViewerManyTabs(t *testing.T) {
 	for _, b := range tabs {
 		b.until(`!document.querySelector("#ended").hidden`)
 	}
+}
+
+// As long as lines have no numbers yet, what is asked for by number waits: it would
+// be of other lines.
+func TestViewerAsksByNumber(t *testing.T) {
+	line := strings.Repeat("0123456789", 1000)
+	text := systemLog(200_000) + line + "\n"
+	src := &gated{bytes.NewReader([]byte(text)), int64(len(text)) - 1<<20, make(chan struct{})}
+	v := newViewer(t, view.Build{Artifacts: []view.Artifact{{Path: "a.log", Size: src.Size(), Open: func(context.Context) (*log.Log, error) { return log.New(src), nil }}}})
+	opened := sync.OnceFunc(func() { close(src.open) })
+	t.Cleanup(opened)
+	b := v.tab(t, chromium(t), laptop, false, "")
+	const more = `[data-line="%d"] [data-act=more]`
+	b.do(chromedp.Click(fmt.Sprintf(more, 400), chromedp.ByQuery))
+	b.until(said + ` === "counting the lines first"`)
+	b.do(chromedp.Evaluate(`navigator.clipboard.writeText = async (text) => { globalThis.copied = text; }`, nil))
+	b.do(chromedp.Click(`[data-line="400"] a.n`, chromedp.ByQuery))
+	b.press("c")
+	opened()
+	b.until(`globalThis.copied !== undefined`)
+	if got := eval[string](b, `copied`); got != line+"\n" {
+		t.Errorf("copied %.100q", got)
+	}
+	b.do(chromedp.Click(fmt.Sprintf(more, 200_001), chromedp.ByQuery))
+	b.until(fmt.Sprintf(`!document.querySelector('%s')`, fmt.Sprintf(more, 200_001)))
+	b.until(shownText(200_001) + fmt.Sprintf(` === "%s"`, line))
+	b.quiet("by number")
+}
+
+// What had no room in the summary is counted, also where there are few notes.
+func TestViewerOmitted(t *testing.T) {
+	build := deploy()
+	build.Summary.Omitted, build.Summary.Logs[0].Omitted = 2, 5
+	b := newViewer(t, build).tab(t, chromium(t), laptop, false, "")
+	b.until(`document.querySelector("#notes").textContent.endsWith("and 5 moreand what 2 more logs tell")`)
 }

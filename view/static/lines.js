@@ -44,8 +44,8 @@ export class Lines extends EventTarget {
     this.#closed.abort();
   }
 
-  ask(what = "", params) {
-    return ask(address(`log/${this.#index}${what}`, params), this.#closed.signal);
+  ask(what = "", params = {}, signal = this.#closed.signal) {
+    return ask(address(`log/${this.#index}${what}`, params), AbortSignal.any([signal, this.#closed.signal]));
   }
 
   async #count() {
@@ -100,8 +100,7 @@ export class Lines extends EventTarget {
     const control = new AbortController(), from = at * chunk + 1;
     this.#asked.set(at, control);
     try {
-      const signal = AbortSignal.any([control.signal, this.#closed.signal]);
-      const { lines, error } = await ask(address(`log/${this.#index}/lines`, { from, count: chunk }), signal);
+      const { lines, error } = await this.ask("/lines", { from, count: chunk }, control.signal);
       this.#chunks.set(at, lines);
       this.#failed.delete(at);
       if (error) { // behind the lines that could be read

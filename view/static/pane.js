@@ -44,7 +44,7 @@ export class Pane extends EventTarget {
   #halt = el("button", { type: "button", on: { click: () => this.stopScan() } }, "Stop");
   #before; // the place that was left when lines were filtered away
   #stopped; // the part at which a scan was stopped
-  #goes; // to a time
+  #goes; // to a time: what ends that
   #untimed = false; // somebody wants to know the time here
   #partner; // the line that is at the time of the other pane's
   #anchor;
@@ -135,6 +135,7 @@ export class Pane extends EventTarget {
 
   close() {
     this.lines?.close();
+    this.#goes = undefined;
     this.#stop?.();
     this.#stop = undefined;
   }
@@ -212,9 +213,13 @@ export class Pane extends EventTarget {
   }
 
   async #more(n) {
-    const line = this.lines.get(n), from = this.#opened.get(n)?.at ?? line.shown;
+    const { lines } = this, line = lines.get(n), from = this.#opened.get(n)?.at ?? line.shown;
+    if (!lines.counted) { // its number is not known, by which a piece is asked for
+      say("counting the lines first");
+      return;
+    }
     try {
-      const piece = await this.lines.piece(n, from, pieceSize);
+      const piece = await lines.piece(n, from, pieceSize);
       const opened = { ...this.#opened.get(n) };
       if ((opened.at ?? line.shown) !== from) return; // asked for twice
       opened.extra = [...opened.extra ?? [], piece.text];
@@ -223,7 +228,7 @@ export class Pane extends EventTarget {
       this.#opened.set(n, opened);
       this.viewport.redraw(n, n);
     } catch (e) {
-      this.#tell(e.message, true);
+      if (this.lines === lines) this.#tell(e.message, true);
     }
   }
 
@@ -503,10 +508,18 @@ export class Pane extends EventTarget {
 
   // goToTime puts the first line of that time at an offset, and marks it.
   async goToTime(time, offset) {
-    const { lines, viewport } = this, asked = {};
-    this.#goes = asked;
-    const { line } = await lines.ask("/at", { time });
-    if (this.lines !== lines || this.#goes !== asked || !lines.counted) return;
+    const { lines, viewport } = this, control = new AbortController();
+    // To look for a time may be to read the whole log: not for who has moved on.
+    this.#goes?.abort();
+    this.#goes = control;
+    let line;
+    try {
+      ({ line } = await lines.ask("/at", { time }, control.signal));
+    } catch (e) {
+      if (this.lines !== lines || this.#goes !== control) return;
+      throw e;
+    }
+    if (this.lines !== lines || this.#goes !== control || !lines.counted) return;
     if (line) viewport.put(line, offset);
     else viewport.show(lines.total, 1);
     this.mark(line);

@@ -85,11 +85,14 @@ export class Search {
   // is found, where n is the next.
   start(entered = false) {
     this.clear();
-    if (!this.#query.value || !this.#pane?.artifact) return;
-    this.#pane.whenCounted(() => this.#start(entered));
+    const pane = this.#pane;
+    if (!this.#query.value || !pane?.artifact) return;
+    pane.whenCounted(() => { if (pane === this.#pane) this.#start(entered); });
   }
 
   #start(entered) {
+    this.clear(); // it may have been asked for twice meanwhile
+    if (!this.#query.value) return;
     const pane = this.#pane, found = new Found(), begin = pane.here;
     const size = Math.max(1, pane.lines.size);
     let at = 0, gone = false;

@@ -59,12 +59,14 @@ export class Selected {
     return address(`log/${artifact.index}/text`, selection ?? {});
   }
 
-  async copy() {
+  copy() {
+    if (this.#pane.selection) this.#pane.whenCounted(() => this.#copy());
+    else say("nothing is selected: click a line's number, then another with Shift");
+  }
+
+  async #copy() {
     const { selection } = this.#pane;
-    if (!selection) {
-      say("nothing is selected: click a line's number, then another with Shift");
-      return;
-    }
+    if (!selection) return;
     const lines = count(selection.to - selection.from + 1, "line");
     try {
       const what = await text(this.#address(), mostCopied);
@@ -76,6 +78,11 @@ export class Selected {
   }
 
   download() {
+    if (this.#pane.selection) this.#pane.whenCounted(() => this.#download());
+    else this.#download();
+  }
+
+  #download() {
     const link = el("a", { href: this.#address(), download: "" });
     document.body.append(link);
     link.click();

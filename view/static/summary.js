@@ -51,8 +51,9 @@ export function summary(build, go) {
   notes.sort((a, b) => order[a.name] - order[b.name]);
   const list = by("notes");
   list.replaceChildren(...notes.slice(0, mostNotes).map((note) => item(note, logs.length > 1 || build.artifacts.length > 1, go)));
-  const hidden = notes.length - mostNotes + logs.reduce((n, log) => n + (log.omitted ?? 0), 0);
-  if (notes.length > mostNotes || logs.some((log) => log.omitted)) list.append(el("li", { className: "dim" }, `and ${number(Math.max(hidden, 0))} more`));
+  const hidden = Math.max(notes.length - mostNotes, 0) + logs.reduce((n, log) => n + (log.omitted ?? 0), 0);
+  if (hidden > 0) list.append(el("li", { className: "dim" }, `and ${number(hidden)} more`));
+  if (build.summary?.omitted) list.append(el("li", { className: "dim" }, `and what ${count(build.summary.omitted, "more log")} tell`));
   const hosts = logs.flatMap((log) => log.recap ?? []).sort((a, b) => trouble(b) - trouble(a));
   by("recap").replaceChildren(...hosts.slice(0, mostNotes).map(host));
   by("what").hidden = notes.length === 0 && hosts.length === 0;
