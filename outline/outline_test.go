@@ -183,7 +183,6 @@ func TestTimeOf(t *testing.T) {
 	}
 }
 
-// TestRealLogs holds what real logs are told to be against what grep finds in them.
 // A date is the one that package time makes of it, if there is such a day.
 func TestDates(t *testing.T) {
 	for _, year := range []int{1970, 1972, 1999, 2000, 2026, 2028, 2100, 9999} {
@@ -202,6 +201,7 @@ func TestDates(t *testing.T) {
 	}
 }
 
+// TestRealLogs holds what real logs are told to be against what grep finds in them.
 func TestRealLogs(t *testing.T) {
 	for file, want := range map[string]string{
 		"base-success.log":       "play 3 task 16 failed 3 error 0 warning 2 recap 5 group 0",

@@ -55,15 +55,3 @@ func mediaType(name string, head []byte) string {
 	}
 	return "application/octet-stream"
 }
-
-// isText reports whether what has the media type is read by lines.
-func isText(mediaType string) bool {
-	switch mediaType {
-	case "application/json", "application/xml", "image/svg+xml":
-		return true
-	}
-	return strings.HasPrefix(mediaType, "text/")
-}
-
-// isLog reports whether what has the media type may be a log.
-func isLog(mediaType string) bool { return mediaType == "text/plain" }

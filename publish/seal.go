@@ -73,7 +73,7 @@ type artifact struct {
 // public one is kept as it is, any other is sealed.
 func (b *Build) newArtifact(path string, head []byte) (*artifactWriter, error) {
 	w, err := b.beginArtifact(path, head, !b.service.IsPublic(path), b.service.ShowsName(path))
-	if err == nil && b.summarize && isLog(mediaType(path, head)) {
+	if err == nil && b.summarize && vitrine.IsLog(mediaType(path, head)) {
 		w.scan = newScan(path, b.patterns)
 	}
 	return w, err
@@ -86,7 +86,7 @@ func (b *Build) beginArtifact(path string, head []byte, sealed, named bool) (*ar
 	}
 	w := &artifactWriter{build: b, temp: temp, hash: sha256.New(), record: artifact{Source: path}}
 	w.record.Name, w.record.Path, w.record.MediaType = path, path, mediaType(path, head)
-	searchable := b.searchable && isText(w.record.MediaType)
+	searchable := b.searchable && vitrine.IsText(w.record.MediaType)
 	w.buffer = bufio.NewWriterSize(fileWriter{w}, 64<<10)
 	// A raw NAME.zst would be stored as NAME.zst.age, which says zstd inside age.
 	raw := !crypto.Compressible(head) && !strings.HasSuffix(path, strings.TrimSuffix(vitrine.SealedSuffix, vitrine.SealedRawSuffix))
@@ -142,7 +142,7 @@ func (w *artifactWriter) end() error {
 	w.record.Size = w.stored.Load()
 	w.record.SHA256 = hex.EncodeToString(w.hash.Sum(nil))
 	w.record.PlainSize = w.sealer.Size()
-	if isText(w.record.MediaType) {
+	if vitrine.IsText(w.record.MediaType) {
 		w.record.Lines = w.sealer.Lines()
 	}
 	return nil

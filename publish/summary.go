@@ -33,7 +33,7 @@ func (b *Build) scanAgain(ctx context.Context, f File, size int64) {
 	defer src.Close()
 	in := bufio.NewReaderSize(&source{ctx, io.LimitReader(src, size), &meter{}}, readSize)
 	head, err := in.Peek(headSize)
-	if err != nil && !errors.Is(err, io.EOF) || now < size || !isLog(mediaType(f.Path, head)) {
+	if err != nil && !errors.Is(err, io.EOF) || now < size || !vitrine.IsLog(mediaType(f.Path, head)) {
 		return
 	}
 	scan := summary.NewScanner(f.Path, b.patterns)

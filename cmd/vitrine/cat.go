@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"time"
 
 	"filippo.io/age"
@@ -130,20 +129,14 @@ func chooseLog(cmd *cobra.Command, args []string) (*chosenLog, error) {
 }
 
 // likelyLogs returns the artifact that is meant if none is named: the only sealed
-// text, the only sealed file, or the only text. If there is no such, they are more
+// log, the only sealed file, or the only log. If there is no such, they are more
 // or less than one.
 func likelyLogs(record *vitrine.Record) []vitrine.Artifact {
-	isText := func(a vitrine.Artifact) bool {
-		if strings.HasPrefix(a.Path, vitrine.HiddenPrefix) { // what is no text seldom compresses
-			return strings.HasSuffix(a.Path, vitrine.SealedSuffix)
-		}
-		return strings.HasPrefix(a.MediaType, "text/")
-	}
 	var found []vitrine.Artifact
 	for _, fits := range []func(vitrine.Artifact) bool{
-		func(a vitrine.Artifact) bool { return a.Sealed && isText(a) },
+		func(a vitrine.Artifact) bool { return a.Sealed && a.IsLog() },
 		func(a vitrine.Artifact) bool { return a.Sealed },
-		isText,
+		vitrine.Artifact.IsLog,
 	} {
 		found = nil
 		for _, a := range record.Artifacts {

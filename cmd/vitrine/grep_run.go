@@ -345,12 +345,12 @@ func (g *grepper) open(j *grepJob, record *vitrine.Record, a vitrine.Artifact) (
 	return log, err
 }
 
-// wants reports whether an artifact is to be searched: without globs if it is a log.
+// wants reports whether an artifact is to be searched: without globs if it is text.
 func (g *grepper) wants(a vitrine.Artifact) bool {
 	if len(g.artifacts) > 0 {
 		return slices.ContainsFunc(g.artifacts, func(glob vitrine.Glob) bool { return glob.Match(a.Name) })
 	}
-	return isLog(a)
+	return a.IsText()
 }
 
 func (g *grepper) searchArtifact(j *grepJob, record *vitrine.Record, a vitrine.Artifact) error {

@@ -11,7 +11,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 
 	"filippo.io/age"
@@ -163,7 +162,7 @@ func viewBuild(cmd *cobra.Command, args []string) (view.Build, error) {
 		add(a)
 	}
 	for _, a := range record.Artifacts {
-		if isLog(a) && (len(asked) == 0 || a.Path != asked[0].Path) {
+		if a.IsText() && (len(asked) == 0 || a.Path != asked[0].Path) {
 			add(a)
 		}
 	}
@@ -191,13 +190,13 @@ func firstLog(record *vitrine.Record, told *summary.Summary) []vitrine.Artifact 
 			break
 		}
 		for _, l := range slices.Backward(told.Logs) {
-			i := slices.IndexFunc(record.Artifacts, func(a vitrine.Artifact) bool { return a.Name == l.Path && isLog(a) })
+			i := slices.IndexFunc(record.Artifacts, func(a vitrine.Artifact) bool { return a.Name == l.Path && a.IsText() })
 			if i >= 0 && count(l) > 0 {
 				return record.Artifacts[i : i+1]
 			}
 		}
 	}
-	likely := slices.DeleteFunc(likelyLogs(record), func(a vitrine.Artifact) bool { return !isLog(a) })
+	likely := slices.DeleteFunc(likelyLogs(record), func(a vitrine.Artifact) bool { return !a.IsText() })
 	if len(likely) == 0 {
 		return nil
 	}
@@ -219,18 +218,6 @@ func mayHold(sealed *crypto.ReaderAt, q ngram.Query) ([]grep.Span, bool, error) 
 		within[i] = grep.Span(s)
 	}
 	return within, true, nil
-}
-
-// isLog reports whether an artifact is shown as text if nobody asks for it. Of one
-// whose name is hidden the record says nothing, so its real name has to.
-func isLog(a vitrine.Artifact) bool {
-	if a.IsSummary() {
-		return false
-	}
-	if strings.HasPrefix(a.Path, vitrine.HiddenPrefix) {
-		return strings.HasSuffix(a.Path, vitrine.SealedSuffix) // what is no text seldom compresses
-	}
-	return strings.HasPrefix(a.MediaType, "text/") || a.MediaType == "application/json" || a.MediaType == "application/xml"
 }
 
 // viewFiles makes a view of files, sealed or not.

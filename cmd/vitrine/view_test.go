@@ -155,3 +155,28 @@ func TestCutLinks(t *testing.T) {
 		t.Errorf("a file: %q, %q, %v", names, fragment, err)
 	}
 }
+
+// The one log is meant, whatever other text lies beside it.
+func TestLikelyLogs(t *testing.T) {
+	sealed := func(name, mediaType string) vitrine.Artifact {
+		return vitrine.Artifact{Name: name, Path: name + vitrine.SealedSuffix, Sealed: true, MediaType: mediaType}
+	}
+	public := func(name, mediaType string) vitrine.Artifact {
+		return vitrine.Artifact{Name: name, Path: name, MediaType: mediaType}
+	}
+	for _, test := range []struct {
+		artifacts []vitrine.Artifact
+		want      string // nothing: none, or more than one
+	}{
+		{[]vitrine.Artifact{sealed("a.log", "text/plain"), sealed("report.html", "text/html"), public("b.log", "text/plain")}, "a.log"},
+		{[]vitrine.Artifact{sealed("report.html", "text/html"), public("b.log", "text/plain")}, "report.html"},
+		{[]vitrine.Artifact{public("b.log", "text/plain"), public("results.json", "application/json")}, "b.log"},
+		{[]vitrine.Artifact{sealed("a.log", "text/plain"), sealed("b.log", "text/plain")}, ""},
+		{nil, ""},
+	} {
+		got := likelyLogs(&vitrine.Record{Artifacts: test.artifacts})
+		if (len(got) == 1) != (test.want != "") || len(got) == 1 && got[0].Name != test.want {
+			t.Errorf("of %v: %v, want %q", test.artifacts, got, test.want)
+		}
+	}
+}

@@ -138,7 +138,7 @@ func readLines(ctx context.Context, log *lines.Log, from, count int64) (list []j
 // tails are the last lines of each log.
 func (b *buildLogs) tails(ctx context.Context) (list []reason, err error) {
 	for _, a := range b.record.Artifacts {
-		if !isLog(a) {
+		if !a.IsText() {
 			continue
 		}
 		log, err := b.open(ctx, a)
@@ -181,7 +181,7 @@ func tailOf(ctx context.Context, log *remoteLog) (r reason, err error) {
 func (b *buildLogs) look(ctx context.Context) (*summary.Summary, error) {
 	s := new(summary.Summary)
 	for _, a := range b.record.Artifacts {
-		if !isLog(a) {
+		if !a.IsText() {
 			continue
 		}
 		log, err := b.open(ctx, a)
