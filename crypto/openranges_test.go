@@ -285,3 +285,40 @@ func TestReaderAnnouncesWhatItReads(t *testing.T) {
 		}
 	}
 }
+
+// What lies between two frames, such as the padding, is not asked for: whoever
+// sealed the file may have put any number of bytes there.
+func TestReaderPassesOverWhatIsBetween(t *testing.T) {
+	key := newKey(t)
+	text := logText(2 << 20)
+	const gap = 40 << 20
+	var stream []byte
+	var entries []seekEntry
+	for i, plain := range [][]byte{text[:1<<20], text[1<<20:]} {
+		if i > 0 {
+			stream = append(appendSkippableHeader(stream, skippableMagic, gap), make([]byte, gap)...)
+			entries = append(entries, seekEntry{compressed: gap + skippableHeader})
+		}
+		before := len(stream)
+		stream = encoder().EncodeAll(plain, stream)
+		entries = append(entries, seekEntry{uint32(len(stream) - before), uint32(len(plain))})
+	}
+	sealed := sealStream(t, appendSeekTable(stream, entries), key)
+	src := &noting{ReaderAt: bytes.NewReader(sealed)}
+	r, err := OpenAt(src, int64(len(sealed)), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := r.NewReader(0, r.Size())
+	defer in.Close()
+	if got, err := io.ReadAll(in); err != nil || !bytes.Equal(got, text) {
+		t.Fatalf("%d bytes, %v", len(got), err)
+	}
+	var announced int64
+	for _, a := range src.announced {
+		announced += a[1] - a[0]
+	}
+	if announced > 4<<20 {
+		t.Errorf("%d bytes are announced for %d, in %d pieces", announced, r.Size(), len(src.announced))
+	}
+}

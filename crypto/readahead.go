@@ -217,8 +217,9 @@ func (l *loader) prefetch(from, to, end int64) {
 		return
 	}
 	if l.nextAsk == 0 {
-		l.asked, l.nextAsk = from, max(firstPrefetch, to-from)
+		l.nextAsk = max(firstPrefetch, to-from)
 	}
+	l.asked = max(l.asked, from) // what lies between two frames nobody reads
 	for l.asked < end && l.asked < to+l.nextAsk/2 {
 		n := min(l.nextAsk, end-l.asked)
 		src.Prefetch(l.asked, n)
