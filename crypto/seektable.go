@@ -114,7 +114,7 @@ func isPadme(n int64) bool { return padme(n) == n }
 func paddingSize(body, tail int64) (uint32, error) {
 	unpadded := body + skippableHeader + tail
 	n := padme(unpadded) - unpadded
-	if n > math.MaxUint32 {
+	if n > math.MaxUint32-skippableHeader { // the seek table counts the header too
 		return 0, fmt.Errorf("%d bytes after compression are more than a sealed file can have", body)
 	}
 	return uint32(n), nil

@@ -65,8 +65,11 @@ func TestPadme(t *testing.T) {
 			t.Fatalf("paddingSize(%d, %d) = %d leads to no Padmé size", body, tail, size)
 		}
 	}
-	if size, err := paddingSize(1<<39+1, 100); err == nil {
-		t.Errorf("a padding frame of %d bytes can't be written", size)
+	// The second one has room for the padding, and none for its header.
+	for _, body := range []int64{1<<39 + 1, 1<<38 + 1 - 100 - skippableHeader} {
+		if size, err := paddingSize(body, 100); err == nil {
+			t.Errorf("a padding frame of %d bytes can't be written", size)
+		}
 	}
 }
 
