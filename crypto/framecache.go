@@ -1,6 +1,7 @@
 package crypto
 
 import (
+	"slices"
 	"sync"
 )
 
@@ -52,11 +53,8 @@ func (c *frameCache) get(index int, size int64, open func() ([]byte, error)) ([]
 	close(f.done)
 	if f.err != nil { // the next one tries again: the source may have recovered
 		c.mu.Lock()
-		for i := range c.frames {
-			if c.frames[i] == f {
-				c.drop(i)
-				break
-			}
+		if i := slices.Index(c.frames, f); i >= 0 {
+			c.drop(i)
 		}
 		c.mu.Unlock()
 	}
@@ -65,5 +63,5 @@ func (c *frameCache) get(index int, size int64, open func() ([]byte, error)) ([]
 
 func (c *frameCache) drop(i int) {
 	c.bytes -= c.frames[i].size
-	c.frames = append(c.frames[:i], c.frames[i+1:]...)
+	c.frames = slices.Delete(c.frames, i, i+1)
 }

@@ -73,7 +73,7 @@ func (r *ReaderAt) MayHold(q ngram.Query) (spans []Span, ok bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	if blocks == nil {
+	if blocks == nil { // of a version to come
 		return nil, false, nil
 	}
 	add := func(from, to int64) {

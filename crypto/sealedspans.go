@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 )
 
@@ -78,12 +79,7 @@ func (s *sealedSpans) hold(used *sealedSpan, off, n int64) (*sealedSpan, error) 
 func (s *sealedSpans) release(h *sealedSpan) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i := range s.held {
-		if s.held[i] == h {
-			s.held = append(s.held[:i], s.held[i+1:]...)
-			return
-		}
-	}
+	s.held = slices.DeleteFunc(s.held, func(held *sealedSpan) bool { return held == h })
 }
 
 // A stream is what age decrypts, at random: a zstd stream, or what was sealed as

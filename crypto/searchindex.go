@@ -101,7 +101,10 @@ func parseSearchIndex(frame []byte, frames int) ([]*searchBlock, error) {
 	if err := h.Decode(packed); err != nil {
 		return nil, fmt.Errorf("search index: %w", err)
 	}
-	if !h.HasFCS || h.FrameContentSize > maxSearchIndex {
+	if !h.HasFCS {
+		return nil, errors.New("search index: a zstd frame that does not declare its size")
+	}
+	if h.FrameContentSize > maxSearchIndex {
 		return nil, fmt.Errorf("search index: %d bytes decompressed, more than %d", h.FrameContentSize, maxSearchIndex)
 	}
 	b, err := decoder().DecodeAll(packed, make([]byte, 0, h.FrameContentSize))
@@ -109,13 +112,19 @@ func parseSearchIndex(frame []byte, frames int) ([]*searchBlock, error) {
 		return nil, fmt.Errorf("search index: %w", err)
 	}
 	n, b, err := cutUvarint(b)
-	if err != nil || n > maxBlocks {
+	if err != nil {
+		return nil, fmt.Errorf("search index: %w", err)
+	}
+	if n > maxBlocks {
 		return nil, fmt.Errorf("search index: %d blocks, more than %d", n, maxBlocks)
 	}
 	counts := make([]uint64, n)
 	left := uint64(frames)
 	for i := range counts {
-		if counts[i], b, err = cutUvarint(b); err != nil || counts[i] == 0 || counts[i] > left {
+		if counts[i], b, err = cutUvarint(b); err != nil {
+			return nil, fmt.Errorf("search index: block %d of %d: %w", i, n, err)
+		}
+		if counts[i] == 0 || counts[i] > left {
 			return nil, fmt.Errorf("search index: block %d of %d has %d frames, %d are left", i, n, counts[i], left)
 		}
 		left -= counts[i]
