@@ -1,10 +1,12 @@
 package remote_test
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -348,6 +350,61 @@ func TestLargerThanCache(t *testing.T) {
 	}
 	if s.requests() == "0+5120 0+5120" {
 		t.Error("nothing of it was kept")
+	}
+}
+
+// Where a file has no holes, what is kept of an object takes as much room as all of it.
+func TestCacheWithoutHoles(t *testing.T) {
+	remote.WithoutHoles(t)
+	dir := t.TempDir()
+	const max = 8 * mib
+	c := openCache(t, dir, max)
+	for i := range 20 {
+		for _, size := range []int{900 * kib, 3 * mib} { // a large one is not kept
+			s := newSource(size)
+			s.object[0] = byte(i)
+			f := s.open(t, s.in(c))
+			s.read(t, f, 0, 100*kib)
+			f.Close()
+		}
+		files, err := os.ReadDir(filepath.Join(dir, "objects"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var total int64
+		for _, file := range files {
+			info, err := file.Info()
+			if err != nil {
+				t.Fatal(err)
+			}
+			total += info.Size()
+		}
+		if total > max || total < 900*kib {
+			t.Fatalf("after %d objects: %d bytes in %d files", 2*i+2, total, len(files))
+		}
+	}
+}
+
+// Who ends reading does not wait until all that is kept was held against the hash;
+// who opens it next does that.
+func TestVerifyEnds(t *testing.T) {
+	c := openCache(t, t.TempDir(), 10*mib)
+	s := newSource(mib)
+	o := s.in(c)
+	s.object[5] ^= 1
+	ctx, cancel := context.WithCancel(t.Context())
+	s.before = func(off, n int64) (io.ReadCloser, error) {
+		cancel() // what was asked for comes all the same
+		return nil, nil
+	}
+	f := remote.Open(ctx, s, mib, o)
+	f.ReadAt(make([]byte, mib), 0)
+	f.Close()
+	s.before = nil
+	s.requests()
+	_, err := s.open(t, o).ReadAt(make([]byte, 10), 0)
+	if got := s.requests(); !errors.Is(err, remote.ErrWrong) || got != "" {
+		t.Errorf("error %v, requests %q", err, got)
 	}
 }
 

@@ -2,6 +2,7 @@ package remote
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -91,7 +92,8 @@ func (e *entry) openFile() (whole bool, err error) {
 		return false, fmt.Errorf("%s: %w: it is no file", e.name, errDamaged)
 	}
 	if info.Size() == 0 { // another process may be as far; it writes the same
-		if err := e.file.Truncate(e.place(0) + e.size); err != nil {
+		if err := e.makeFile(); err != nil {
+			e.cache.root.Remove(e.name)
 			return false, err
 		}
 		if _, err := e.file.WriteAt(e.header(false), 0); err != nil {
@@ -116,6 +118,22 @@ func (e *entry) openFile() (whole bool, err error) {
 		}
 	}
 	return whole, nil
+}
+
+// makeFile makes the entry's file as long as it has to be, if there is room for
+// what that takes where a file has no holes.
+func (e *entry) makeFile() error {
+	if err := e.file.Truncate(e.place(0) + e.size); err != nil {
+		return err
+	}
+	info, err := e.file.Stat()
+	if err != nil {
+		return err
+	}
+	if n := sizeOnDisk(info); n > 0 && !e.cache.reserve(n) {
+		return fmt.Errorf("%s: no room for %d bytes", e.name, n)
+	}
+	return nil
 }
 
 // mark is what the table says of a block that is there. It depends on the block's
@@ -162,7 +180,7 @@ func (e *entry) lost(n int64) {
 }
 
 // write keeps a block. Its error is that the object is whole now and wrong.
-func (e *entry) write(n int64, data []byte) error {
+func (e *entry) write(ctx context.Context, n int64, data []byte) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.there[n] || e.wrong != nil || !e.cache.reserve(blockSize) {
@@ -179,16 +197,20 @@ func (e *entry) write(n int64, data []byte) error {
 	}
 	e.there[n] = true
 	if e.missing--; e.missing == 0 {
-		return e.verify()
+		return e.verify(ctx)
 	}
 	return nil
 }
 
 // verify holds the whole object against its hash, and removes it if it is wrong.
-// A block that is not what was written is missing again.
-func (e *entry) verify() error {
+// A block that is not what was written is missing again. If ctx ends before, who
+// opens it next verifies it.
+func (e *entry) verify(ctx context.Context) error {
 	sum := sha256.New()
 	for n := range e.blocks() {
+		if ctx.Err() != nil {
+			return nil
+		}
 		data := e.load(n)
 		if data == nil {
 			e.lost(n)

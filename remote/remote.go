@@ -229,7 +229,7 @@ func (f *File) widen(off, end int64) (from, to int64) {
 
 // bring reads blocks, which are in order, from the cache, and fetches the others.
 func (f *File) bring(blocks []*block) {
-	f.cacheOnce.Do(func() { f.cache, f.cacheErr = f.options.Cache.open(f.options, f.size) })
+	f.cacheOnce.Do(func() { f.cache, f.cacheErr = f.options.Cache.open(f.ctx, f.options, f.size) })
 	if f.cacheErr != nil {
 		f.end(f.cacheErr)
 		f.settle(f.cacheErr, blocks...)
@@ -274,7 +274,7 @@ func (f *File) fetch(blocks []*block) {
 			continue
 		}
 		if f.cache != nil {
-			if err = f.cache.write(n, data); err != nil {
+			if err = f.cache.write(f.ctx, n, data); err != nil {
 				f.end(err)
 				break
 			}
