@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,9 +11,7 @@ import (
 	"strings"
 
 	"filippo.io/age"
-	"filippo.io/age/plugin"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"vitrine"
 	"vitrine/crypto"
@@ -45,7 +44,7 @@ func identities(cmd *cobra.Command) ([]age.Identity, error) {
 	}
 	var ids []age.Identity
 	for _, name := range files {
-		more, err := loadIdentities(name)
+		more, err := loadIdentities(cmd.Context(), name)
 		if len(named) == 0 && errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -97,29 +96,14 @@ func usualIdentities() []string {
 	return files
 }
 
-func loadIdentities(name string) ([]age.Identity, error) {
+func loadIdentities(ctx context.Context, name string) ([]age.Identity, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, fmt.Errorf("identity: %w", err)
 	}
 	defer f.Close()
-	return crypto.ParseIdentities(f, name, crypto.UI{Passphrase: askPassphrase, Plugin: pluginUI})
-}
-
-// pluginUI is how a plugin, for a hardware key, talks to its owner.
-var pluginUI = plugin.NewTerminalUI(
-	func(format string, a ...any) { fmt.Fprintf(os.Stderr, "vitrine: "+format+"\n", a...) },
-	func(format string, a ...any) { fmt.Fprintf(os.Stderr, "vitrine: warning: "+format+"\n", a...) },
-)
-
-// askPassphrase asks on the terminal, whatever standard input is.
-func askPassphrase(prompt string) ([]byte, error) {
-	tty, err := os.OpenFile(terminalDevice, os.O_RDWR, 0)
-	if err != nil {
-		return nil, fmt.Errorf("%s: there is no terminal to ask for the passphrase on", prompt)
-	}
-	defer tty.Close()
-	fmt.Fprintf(tty, "%s: ", prompt)
-	defer fmt.Fprintln(tty)
-	return term.ReadPassword(int(tty.Fd()))
+	return crypto.ParseIdentities(f, name, crypto.UI{
+		Passphrase: func(prompt string) ([]byte, error) { return askPassphrase(ctx, prompt) },
+		Plugin:     pluginUI(ctx),
+	})
 }

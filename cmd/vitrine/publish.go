@@ -270,7 +270,7 @@ func openKey(cmd *cobra.Command) (ssh.Signer, func() error, error) {
 		if secret := os.Getenv("VITRINE_KEY_PASSPHRASE"); secret != "" {
 			return []byte(secret), nil
 		}
-		return askPassphrase("passphrase of " + file)
+		return askPassphrase(cmd.Context(), "passphrase of "+file)
 	})
 }
 

@@ -57,6 +57,7 @@ func run(ctx context.Context, args []string) int {
 	started := false
 	root.PersistentPreRun = func(*cobra.Command, []string) { started = true }
 	root.SetArgs(args)
+	defer leaveTerminal()
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return 0
