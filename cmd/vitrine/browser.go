@@ -41,6 +41,7 @@ func openBrowser(address string) (done func(), err error) {
 	}
 	args := browserCommand(os.Getenv("BROWSER"), runtime.GOOS, name)
 	cmd := exec.Command(args[0], args[1:]...)
+	ownSession(cmd) // the Ctrl-C that ends the view is not for the browser, which it may have started
 	if err := cmd.Start(); err != nil {
 		return done, fmt.Errorf("start %s: %w", args[0], err)
 	}

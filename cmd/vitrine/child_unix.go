@@ -20,6 +20,9 @@ func ownGroup(child *exec.Cmd) (own bool) {
 	return true
 }
 
+// ownSession takes the child away from the terminal, and its signals from the child.
+func ownSession(child *exec.Cmd) { child.SysProcAttr = &syscall.SysProcAttr{Setsid: true} }
+
 // signalChild sends a signal to the child, and to all it started if it has a
 // group of its own.
 func signalChild(child *exec.Cmd, own bool, s os.Signal) {
