@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"math"
 	"net/url"
 	"strconv"
 	"time"
@@ -145,7 +146,7 @@ func parseWhen(text string, now time.Time) (first, last time.Time, err error) {
 	}
 	units := map[byte]time.Duration{'m': time.Minute, 'h': time.Hour, 'd': 24 * time.Hour, 'w': 7 * 24 * time.Hour}
 	unit := units[text[len(text)-1]]
-	if n, err := strconv.ParseUint(text[:len(text)-1], 10, 16); err == nil && unit > 0 {
+	if n, err := strconv.ParseUint(text[:len(text)-1], 10, 16); err == nil && unit > 0 && n <= uint64(math.MaxInt64/unit) {
 		at := now.Add(-time.Duration(n) * unit)
 		return at, at, nil
 	}

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/spf13/cobra"
 
@@ -80,21 +81,29 @@ const (
 
 // A recordCache keeps signed records, which are public and never change. Nothing
 // that it gives was checked: it may have been kept without a keyring. A nil one keeps nothing.
-type recordCache struct{ dir string }
+type recordCache struct {
+	dir  string
+	room atomic.Int64 // for how many more records there is
+}
 
 func openRecordCache(dir string) (*recordCache, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	r := &recordCache{dir}
+	r := &recordCache{dir: dir}
 	return r, r.prune(maxCachedRecords)
 }
 
-// prune removes the older half if there are more than a number.
+// prune removes the older half if there are as many as there may be, and sets how
+// many more have room then.
 func (r *recordCache) prune(most int) error {
 	entries, err := os.ReadDir(r.dir)
-	if err != nil || len(entries) <= most {
+	if err != nil {
 		return err
+	}
+	r.room.Store(int64(most - len(entries)))
+	if len(entries) < most {
+		return nil
 	}
 	type old struct {
 		name string
@@ -111,6 +120,7 @@ func (r *recordCache) prune(most int) error {
 		if err := os.Remove(filepath.Join(r.dir, o.name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
+		r.room.Add(1)
 	}
 	return nil
 }
@@ -135,7 +145,7 @@ func (r *recordCache) get(page string) (signed vitrine.SignedRecord) {
 // put keeps a record. That it could not be kept costs time alone.
 func (r *recordCache) put(page string, signed vitrine.SignedRecord) {
 	text, err := json.Marshal(signed)
-	if r == nil || err != nil || len(text) > maxCachedRecord {
+	if r == nil || err != nil || len(text) > maxCachedRecord || r.room.Add(-1) < 0 {
 		return
 	}
 	f, err := os.CreateTemp(r.dir, "new-*")

@@ -28,7 +28,7 @@ func TestParseWhen(t *testing.T) {
 			t.Errorf("%s: %v to %v, %v; want %s", text, first, last, err, want)
 		}
 	}
-	for _, text := range []string{"yesterday", "d", "-1d", "1y", "99999999d", "2026-13-01"} {
+	for _, text := range []string{"yesterday", "d", "-1d", "1y", "99999999d", "20000w", "2026-13-01"} {
 		if first, _, err := parseWhen(text, now); err == nil {
 			t.Errorf("%s is %v", text, first)
 		}
@@ -179,7 +179,17 @@ func TestRecordCache(t *testing.T) {
 	if err := r.prune(20); err != nil {
 		t.Fatal(err)
 	}
-	if left, _ := os.ReadDir(r.dir); len(left) != 11 {
-		t.Errorf("%d of 22 records are left, want the newer half", len(left))
+	left := func() int {
+		entries, _ := os.ReadDir(r.dir)
+		return len(entries)
+	}
+	if n := left(); n != 11 {
+		t.Errorf("%d of 22 records are left, want the newer half", n)
+	}
+	for i := range 30 { // of one search of a long history
+		r.put(fmt.Sprint("more", i), kept)
+	}
+	if n := left(); n != 20 {
+		t.Errorf("%d records are kept, where there is room for 20", n)
 	}
 }
