@@ -89,28 +89,44 @@ func showSummary(w io.Writer, uuid string, s *summary.Summary) {
 			}))
 		}
 	}
-	errs, warnings, omitted := tally(s)
-	if others := countOthers(errs, warnings); others != "" {
+	if others := countOthers(tally(s)); others != "" {
 		fmt.Fprintf(w, "\n%s: vitrine why --all %s lists them\n", others, uuid[:8])
 	}
-	if omitted > 0 {
-		fmt.Fprintf(w, "\n%s had no room in the summary\n", count(omitted, "more note"))
+	if more := noRoom(s); more != "" {
+		fmt.Fprintf(w, "\n%s\n", more)
 	}
 }
 
-// tally counts errors, warnings and what had no room. A failure that was ignored
-// is no warning here.
-func tally(s *summary.Summary) (errs, warnings, omitted int) {
+// noRoom says how much the summary leaves out; nothing, if it has all.
+func noRoom(s *summary.Summary) string {
+	var list []string
+	notes := 0
+	for _, l := range s.Logs {
+		notes += l.Omitted
+	}
+	if notes > 0 {
+		list = append(list, count(notes, "more note"))
+	}
+	if s.Omitted > 0 {
+		list = append(list, "what "+count(s.Omitted, "more log")+" told")
+	}
+	if list == nil {
+		return ""
+	}
+	return strings.Join(list, " and ") + " had no room in the summary"
+}
+
+// tally counts errors and warnings. A failure that was ignored is no warning here.
+func tally(s *summary.Summary) (errs, warnings int) {
 	for _, l := range s.Logs {
 		errs += len(l.Errors)
-		omitted += l.Omitted
 		for _, n := range l.Warnings {
 			if n.Kind == outline.Warning {
 				warnings++
 			}
 		}
 	}
-	return errs, warnings, omitted
+	return errs, warnings
 }
 
 // countOthers says how many errors and warnings there are; nothing, if none.

@@ -104,8 +104,8 @@ func why(cmd *cobra.Command, args []string) error {
 	}
 	if all {
 		list := allTold(told)
-		if _, _, omitted := tally(told); omitted > 0 {
-			fmt.Fprintf(os.Stderr, "vitrine: %s had no room in the summary\n", count(omitted, "more note"))
+		if more := noRoom(told); more != "" {
+			fmt.Fprintf(os.Stderr, "vitrine: %s\n", more)
 		}
 		if asJSON {
 			return newJSON(os.Stdout).Encode(list)
@@ -157,7 +157,7 @@ func reasonsOf(s *summary.Summary, succeeded bool) (list []reason, others string
 			list = append(list, reason{Path: l.Path, Note: n})
 		}
 	}
-	errs, warnings, _ := tally(s)
+	errs, warnings := tally(s)
 	for _, l := range s.Logs {
 		add(l, l.Failures)
 	}

@@ -222,5 +222,5 @@ func TestViewerOmitted(t *testing.T) {
 	build := deploy()
 	build.Summary.Omitted, build.Summary.Logs[0].Omitted = 2, 5
 	b := newViewer(t, build).tab(t, chromium(t), laptop, false, "")
-	b.until(`document.querySelector("#notes").textContent.endsWith("and 5 moreand what 2 more logs tell")`)
+	b.until(`document.querySelector("#notes").textContent.endsWith("and 5 moreand what 2 more logs told")`)
 }

@@ -53,7 +53,7 @@ export function summary(build, go) {
   list.replaceChildren(...notes.slice(0, mostNotes).map((note) => item(note, logs.length > 1 || build.artifacts.length > 1, go)));
   const hidden = Math.max(notes.length - mostNotes, 0) + logs.reduce((n, log) => n + (log.omitted ?? 0), 0);
   if (hidden > 0) list.append(el("li", { className: "dim" }, `and ${number(hidden)} more`));
-  if (build.summary?.omitted) list.append(el("li", { className: "dim" }, `and what ${count(build.summary.omitted, "more log")} tell`));
+  if (build.summary?.omitted) list.append(el("li", { className: "dim" }, `and what ${count(build.summary.omitted, "more log")} told`));
   const hosts = logs.flatMap((log) => log.recap ?? []).sort((a, b) => trouble(b) - trouble(a));
   by("recap").replaceChildren(...hosts.slice(0, mostNotes).map(host));
   by("what").hidden = notes.length === 0 && hosts.length === 0;
