@@ -166,10 +166,7 @@ func printLog(cmd *cobra.Command, args []string, p part, paged bool) error {
 	defer cancel()
 	numbers = numbers || asJSON
 	print := func(first int64, write func(io.Writer) error) error {
-		out, err := openOutput(cmd, paged, cancel)
-		if err != nil {
-			return err
-		}
+		out := openOutput(cmd, paged, cancel)
 		switch {
 		case asJSON:
 			lines := &jsonLines{w: out, next: first}

@@ -38,14 +38,11 @@ type output struct {
 
 // openOutput opens standard output, or a pager if the command is to have one. If
 // the reader leaves the pager, cancel is called.
-func openOutput(cmd *cobra.Command, paged bool, cancel context.CancelFunc) (*output, error) {
+func openOutput(cmd *cobra.Command, paged bool, cancel context.CancelFunc) *output {
 	out := new(output)
 	var w io.Writer = os.Stdout
 	if paged {
-		var err error
-		if out.pager, err = startPager(cancel); err != nil {
-			return nil, err
-		}
+		out.pager = &pager{cancel: cancel}
 		w = out.pager
 	}
 	raw, _ := cmd.Flags().GetBool("raw")
@@ -54,7 +51,7 @@ func openOutput(cmd *cobra.Command, paged bool, cancel context.CancelFunc) (*out
 		w = out.shown
 	}
 	out.Writer = bufio.NewWriterSize(w, 64<<10)
-	return out, nil
+	return out
 }
 
 // Where text is printed beside numbers, what follows a carriage return begins with
@@ -87,28 +84,27 @@ func (o *output) end(err error) error {
 
 // printText prints text of strangers on standard output.
 func printText(cmd *cobra.Command, print func(io.Writer)) error {
-	out, err := openOutput(cmd, false, nil)
-	if err != nil {
-		return err
-	}
+	out := openOutput(cmd, false, nil)
 	out.mark(besideReason)
 	print(out)
 	return out.end(nil)
 }
 
 // A pager is a program that shows text. It takes no more than it shows, so what
-// is written to it need not be there before.
+// is written to it need not be there before. It starts with the first text: until
+// then the terminal is for prompts and errors.
 type pager struct {
+	cancel  context.CancelFunc // called when it ends
 	command string
-	pipe    *os.File
+	pipe    *os.File      // nil until it has started
 	broken  bool          // it takes no more
 	done    chan struct{} // closed when it has ended
-	err     error         // how, then
+	err     error         // how, then; or why it could not start
 }
 
-// startPager starts $PAGER, or less. When it ends, cancel is called.
-func startPager(cancel context.CancelFunc) (*pager, error) {
-	p := &pager{command: cmp.Or(strings.TrimSpace(os.Getenv("PAGER")), "less -R"), done: make(chan struct{})}
+// start starts $PAGER, or less.
+func (p *pager) start() error {
+	p.command, p.done = cmp.Or(strings.TrimSpace(os.Getenv("PAGER")), "less -R"), make(chan struct{})
 	words := strings.Fields(p.command)
 	if strings.ContainsAny(p.command, "|&;<>()$`\\\"'*?[]#~={}\n") {
 		words = []string{"sh", "-c", p.command}
@@ -120,27 +116,36 @@ func startPager(cancel context.CancelFunc) (*pager, error) {
 	}
 	r, w, err := os.Pipe()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	cmd.Stdin, p.pipe = r, w
+	cmd.Stdin = r
 	err = cmd.Start()
 	r.Close()
 	if err != nil {
 		w.Close()
-		return nil, fmt.Errorf("pager %q: %w", p.command, err)
+		return fmt.Errorf("pager %q: %w", p.command, err)
 	}
+	p.pipe = w
 	// An interrupt is for the pager, which has the terminal: less takes it for the
 	// end of a search. It was started before, so it does not ignore it too.
 	signal.Ignore(os.Interrupt)
 	go func() {
 		p.err = cmd.Wait()
 		close(p.done)
-		cancel()
+		p.cancel()
 	}()
-	return p, nil
+	return nil
 }
 
 func (p *pager) Write(b []byte) (int, error) {
+	if p.pipe == nil {
+		if p.err == nil {
+			p.err = p.start()
+		}
+		if p.err != nil {
+			return 0, p.err
+		}
+	}
 	n, err := p.pipe.Write(b)
 	p.broken = p.broken || err != nil
 	return n, err
@@ -149,6 +154,9 @@ func (p *pager) Write(b []byte) (int, error) {
 // end waits until the pager has ended, and returns err, if the reader had not left
 // before.
 func (p *pager) end(err error) error {
+	if p.pipe == nil {
+		return cmp.Or(p.err, err)
+	}
 	select {
 	case <-p.done:
 		err = nil
