@@ -192,7 +192,8 @@ func TestLast(t *testing.T) {
 	} {
 		v := startLogs(t, test.text)
 		var got shownLines
-		for range 2000 { // until they are counted
+		for range 200 { // until they are counted, for which the first waits a little
+			v.text(200, "api/log/0")
 			v.json(fmt.Sprintf("api/log/0/last?count=%d", test.count), &got)
 			if got.From != nil {
 				break

@@ -203,7 +203,7 @@ func TestCancel(t *testing.T) {
 	if got := v.events("api/log/1/search?q=needle"); len(got) != 2 {
 		t.Errorf("%v", got)
 	}
-	for range 200 {
+	for range 3000 {
 		before := log.reads.Load()
 		time.Sleep(20 * time.Millisecond)
 		if log.reads.Load() == before {

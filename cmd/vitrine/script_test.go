@@ -146,7 +146,7 @@ func scriptServe(ts *testscript.TestScript, neg bool, args []string) {
 	})
 	ts.Setenv("VITRINE_SERVER", "http://"+address)
 	ts.Setenv("SERVER_PID", fmt.Sprint(cmd.Process.Pid))
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		resp, err := http.Get("http://" + address + "/readyz")
 		if err == nil {
 			resp.Body.Close()
@@ -253,7 +253,7 @@ func scriptTamper(ts *testscript.TestScript, neg bool, args []string) {
 
 // await FILE waits until a file is there.
 func scriptAwait(ts *testscript.TestScript, neg bool, args []string) {
-	for range 1000 {
+	for range 6000 {
 		if _, err := os.Stat(ts.MkAbs(args[0])); err == nil {
 			return
 		}
@@ -298,7 +298,7 @@ type counted struct {
 // fetch PATH FILE writes what the server answers to a GET of PATH, its status
 // first, into FILE.
 func scriptFetch(ts *testscript.TestScript, neg bool, args []string) {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, ts.Getenv("VITRINE_SERVER")+args[0], nil)
 	ts.Check(err)
