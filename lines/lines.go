@@ -11,11 +11,17 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"sync"
 )
 
-// pieceSize is how many bytes of a log are looked at at a time.
-const pieceSize = 128 << 10
+const (
+	// pieceSize is how many bytes of a log are looked at at a time.
+	pieceSize = 128 << 10
+	// maxBackwards is how many are at the most on the way from the end: each piece
+	// is twice as large as the one before, as nothing reads ahead there.
+	maxBackwards = 4 << 20
+)
 
 // A Source is a log that can be read anywhere. One that also has the methods of
 // [Marked] spares reading all that is before a line.
@@ -221,12 +227,14 @@ func (l *Log) Last(ctx context.Context, n int64) (int64, error) {
 	}
 	// The line feed at the end of the log begins no line.
 	feeds := int64(-1)
-	buf := make([]byte, min(pieceSize, end))
-	for to := end; to > 0; {
+	var buf []byte
+	size := int64(pieceSize)
+	for to := end; to > 0; size = min(2*size, maxBackwards) {
 		if err := ctx.Err(); err != nil {
 			return 0, err
 		}
-		from := max(0, to-pieceSize)
+		from := max(0, to-size)
+		buf = slices.Grow(buf[:0], int(to-from))
 		piece := buf[:to-from]
 		if err := readFull(l.src, piece, from); err != nil {
 			return 0, err

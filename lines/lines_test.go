@@ -18,7 +18,8 @@ import (
 // plain is a source that knows nothing of lines, and counts what is read of it.
 type plain struct {
 	*bytes.Reader
-	read atomic.Int64
+	read  atomic.Int64
+	calls atomic.Int64
 }
 
 func newPlain(b []byte) *plain { return &plain{Reader: bytes.NewReader(b)} }
@@ -26,6 +27,7 @@ func newPlain(b []byte) *plain { return &plain{Reader: bytes.NewReader(b)} }
 func (p *plain) ReadAt(b []byte, off int64) (int, error) {
 	n, err := p.Reader.ReadAt(b, off)
 	p.read.Add(int64(n))
+	p.calls.Add(1)
 	return n, err
 }
 
@@ -210,6 +212,18 @@ func TestLittleIsRead(t *testing.T) {
 		if n := src.read.Load(); n > 1<<20 {
 			t.Errorf("%s: %d bytes were read", name, n)
 		}
+	}
+}
+
+// Each piece may be a request.
+func TestManyLastLinesAreFewPieces(t *testing.T) {
+	src := newPlain(bytes.Repeat([]byte("a line of some bytes\n"), 1<<20))
+	off, err := lines.New(src).Last(t.Context(), 1_000_000)
+	if want := src.Size() - 21_000_000; off != want || err != nil {
+		t.Errorf("%d, %v; want %d", off, err, want)
+	}
+	if n, read := src.calls.Load(), src.read.Load(); n > 12 || read > 22<<20 {
+		t.Errorf("%d bytes in %d pieces", read, n)
 	}
 }
 
