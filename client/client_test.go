@@ -93,13 +93,13 @@ func TestRetryEnds(t *testing.T) {
 	}
 	c.RetryFor = time.Second
 	start := time.Now()
-	if _, err := c.Build(context.Background(), uuid); err == nil || time.Since(start) > 5*time.Second {
+	if _, err := c.Build(context.Background(), uuid); err == nil || time.Since(start) > time.Minute {
 		t.Fatalf("error %v after %s", err, time.Since(start))
 	}
 	c.RetryFor = time.Hour
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
-	if _, err := c.Build(ctx, uuid); err == nil || time.Since(start) > 10*time.Second {
+	if _, err := c.Build(ctx, uuid); err == nil || time.Since(start) > time.Minute {
 		t.Fatalf("error %v after %s", err, time.Since(start))
 	}
 }
@@ -288,7 +288,7 @@ func TestStall(t *testing.T) {
 		c.StallAfter, c.RetryFor = 50*time.Millisecond, 0
 		start := time.Now()
 		_, err := c.Builds(context.Background(), nil)
-		if err == nil || !strings.Contains(err.Error(), "stopped answering") || time.Since(start) > 5*time.Second {
+		if err == nil || !strings.Contains(err.Error(), "stopped answering") || time.Since(start) > time.Minute {
 			t.Errorf("%s: error %v after %s", name, err, time.Since(start))
 		}
 	}
@@ -336,12 +336,14 @@ func TestUploadStall(t *testing.T) {
 	done := make(chan struct{})
 	defer close(done)            // before the server waits for its handlers
 	text := make([]byte, 32<<20) // more than a connection holds
+	var c *client.Client
 	p := begun(t, func(w http.ResponseWriter, r *http.Request) {
 		<-done
-	}, func(c *client.Client) { c.StallAfter, c.RetryFor = 50*time.Millisecond, 0 })
+	}, func(own *client.Client) { c = own })
+	c.StallAfter, c.RetryFor = 50*time.Millisecond, 0 // not before the build is begun: a busy machine may take longer
 	start := time.Now()
 	err := p.Create(context.Background(), vitrine.ArtifactKey(uuid, "a.log.zst.age"), bytes.NewReader(text), optionsOf(text))
-	if err == nil || !strings.Contains(err.Error(), "stopped answering") || time.Since(start) > 5*time.Second {
+	if err == nil || !strings.Contains(err.Error(), "stopped answering") || time.Since(start) > time.Minute {
 		t.Errorf("error %v after %s", err, time.Since(start))
 	}
 }
