@@ -132,7 +132,7 @@ func (w *watched) Complete(ctx context.Context, key string, parts []vitrine.Part
 
 func wait(t *testing.T, what string, until func() bool) {
 	t.Helper()
-	for range 2000 {
+	for range 12_000 {
 		if until() {
 			return
 		}
@@ -396,7 +396,7 @@ func TestLiveAfterSilence(t *testing.T) {
 	w.bucket.Abort(t.Context(), vitrine.ArtifactKey(liveUUID, "console.log.zst.age"))
 	silent.Store(false)
 	wait(t, "all can be read", func() bool { return to.readable(t, w.alice) == canary+"\nin silence\n" })
-	w.end(b, log, canary+"\nin silence\n")
+	w.bucketOnly(b, log, canary+"\nin silence\n") // a disk that is busy may be another silence
 }
 
 // A public log needs no flush to be read, a hidden one is sent under its hidden

@@ -11,7 +11,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 	"unicode"
@@ -255,7 +254,7 @@ func fits(s string, max int) bool {
 func (s *Summary) Recap() *vitrine.Recap {
 	var sum *vitrine.Recap
 	for i, l := range s.Logs {
-		if len(l.Recap) == 0 || slices.ContainsFunc(s.Logs[:i], func(o Log) bool { return reflect.DeepEqual(o.Recap, l.Recap) }) {
+		if len(l.Recap) == 0 || slices.ContainsFunc(s.Logs[:i], func(o Log) bool { return slices.Equal(o.Recap, l.Recap) }) {
 			continue
 		}
 		if sum == nil {
