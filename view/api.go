@@ -126,15 +126,14 @@ func (s *Server) alive(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) getBuild(w http.ResponseWriter, r *http.Request) error {
 	type artifact struct {
-		Index     int    `json:"index"`
-		Path      string `json:"path"`
-		MediaType string `json:"media_type"`
-		Size      int64  `json:"size"`
+		Index int    `json:"index"`
+		Path  string `json:"path"`
+		Size  int64  `json:"size"`
 	}
 	b := s.build
 	artifacts := make([]artifact, len(b.Artifacts))
 	for i, a := range b.Artifacts {
-		artifacts[i] = artifact{i, a.Path, a.MediaType, a.Size}
+		artifacts[i] = artifact{i, a.Path, a.Size}
 	}
 	return reply(w, struct {
 		UUID      string           `json:"uuid"`

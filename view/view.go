@@ -37,9 +37,8 @@ type Build struct {
 
 // An Artifact is a log of a build.
 type Artifact struct {
-	Path      string // as people know it
-	MediaType string
-	Size      int64 // of the plaintext
+	Path string // as people know it
+	Size int64  // of the plaintext
 	// Open opens it, when somebody looks at it for the first time; if that fails,
 	// at the next time again. The context is that of the server, so the log may
 	// be read with it as long as there is somebody to read it.

@@ -22,7 +22,7 @@ import (
 
 // memory is a log that lies in memory.
 func memory(path, text string) view.Artifact {
-	return view.Artifact{Path: path, MediaType: "text/plain", Size: int64(len(text)),
+	return view.Artifact{Path: path, Size: int64(len(text)),
 		Open: func(context.Context) (*lines.Log, error) { return lines.New(strings.NewReader(text)), nil }}
 }
 
@@ -246,7 +246,7 @@ func TestBuild(t *testing.T) {
 		Artifacts: []view.Artifact{memory("a.log", "1\n2\n"), memory("b.log", "")}})
 	const want = `{"uuid":"u","job":"deploy \u003cb\u003e","result":"FAILURE","page":"https://v.example/t/main/build/u",` +
 		`"start_time":"2026-11-22T02:11:09Z","end_time":"2026-11-22T02:14:31Z","project":"opendev/system-config","pipeline":"deploy","change":894201,"patchset":"3",` +
-		`"artifacts":[{"index":0,"path":"a.log","media_type":"text/plain","size":4},{"index":1,"path":"b.log","media_type":"text/plain","size":0}],` +
+		`"artifacts":[{"index":0,"path":"a.log","size":4},{"index":1,"path":"b.log","size":0}],` +
 		`"summary":{"version":1,"logs":[{"path":"a.log","lines":2}]}}` + "\n"
 	if got := v.text(200, "api/build"); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)

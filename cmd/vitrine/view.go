@@ -145,7 +145,7 @@ func viewBuild(cmd *cobra.Command, args []string) (view.Build, error) {
 	add := func(a vitrine.Artifact) {
 		var log *remoteLog
 		b.Artifacts = append(b.Artifacts, view.Artifact{
-			Path: a.Name, MediaType: a.MediaType, Size: a.PlainSize,
+			Path: a.Name, Size: a.PlainSize,
 			Open: func(ctx context.Context) (_ *lines.Log, err error) {
 				if log, err = openLog(ctx, c, record, a, ids, nil); err != nil {
 					return nil, err
@@ -234,7 +234,7 @@ func viewFiles(cmd *cobra.Command, names []string) (view.Build, error) {
 				return b, err
 			}
 		}
-		a := view.Artifact{Path: name, MediaType: "text/plain", Size: size}
+		a := view.Artifact{Path: name, Size: size}
 		if sealed {
 			r, err := crypto.OpenAt(f, size, ids...)
 			if err != nil {

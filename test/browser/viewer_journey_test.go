@@ -380,7 +380,7 @@ func (g *gated) ReadAt(p []byte, off int64) (int, error) {
 func TestViewerCountsLater(t *testing.T) {
 	text := systemLog(200_000)
 	src := &gated{bytes.NewReader([]byte(text)), int64(len(text)) - 1<<20, make(chan struct{})}
-	v := newViewer(t, view.Build{Artifacts: []view.Artifact{{Path: "system.log", MediaType: "text/plain", Size: src.Size(),
+	v := newViewer(t, view.Build{Artifacts: []view.Artifact{{Path: "system.log", Size: src.Size(),
 		Open: func(context.Context) (*log.Log, error) { return log.New(src), nil }}}})
 	t.Cleanup(sync.OnceFunc(func() {
 		select {

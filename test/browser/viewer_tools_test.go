@@ -91,7 +91,7 @@ func TestViewerCalm(t *testing.T) {
 func TestViewerStopsFilter(t *testing.T) {
 	text := systemLog(100) + "ERROR: first\n" + systemLog(300_000)
 	src := &gated{bytes.NewReader([]byte(text)), 0, make(chan struct{})}
-	v := newViewer(t, view.Build{Artifacts: []view.Artifact{{Path: "system.log", MediaType: "text/plain", Size: 300e6, // so it is not looked through at once
+	v := newViewer(t, view.Build{Artifacts: []view.Artifact{{Path: "system.log", Size: 300e6, // so it is not looked through at once
 		Open: func(context.Context) (*log.Log, error) { return log.New(src), nil }}}})
 	close(src.open)
 	b := v.tab(t, chromium(t), laptop, false, "")

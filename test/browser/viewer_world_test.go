@@ -69,7 +69,7 @@ const inSight = `(() => { const box = document.querySelector(".view").getBoundin
 	return [...document.querySelectorAll(".view .item")].filter((e) => { const r = e.getBoundingClientRect(); return r.bottom > box.top + 1 && r.top < box.bottom - 1; }).map((e) => Number(e.dataset.line)); })()`
 
 func artifactOf(name, text string) view.Artifact {
-	return view.Artifact{Path: name, MediaType: "text/plain", Size: int64(len(text)), Open: func(context.Context) (*log.Log, error) {
+	return view.Artifact{Path: name, Size: int64(len(text)), Open: func(context.Context) (*log.Log, error) {
 		return log.New(bytes.NewReader([]byte(text))), nil
 	}}
 }
