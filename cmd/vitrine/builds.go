@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -57,26 +58,30 @@ func builds(cmd *cobra.Command, _ []string) error {
 		}
 	}
 	asJSON, _ := cmd.Flags().GetBool("json")
-	lines := newJSON(os.Stdout)
-	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	defer table.Flush()
-	if !asJSON {
-		fmt.Fprintln(table, "BUILD\tRESULT\tJOB\tPROJECT\tCHANGE\tSTARTED\tTOOK\tSEALED\tPUBLIC")
-	}
-	for b, err := range chosen.list(cmd.Context(), c) {
-		if err != nil {
-			return err
-		}
-		if asJSON {
-			if err := lines.Encode(b); err != nil {
+	each := func(print func(vitrine.Build) error) error {
+		for b, err := range chosen.list(cmd.Context(), c) {
+			if err == nil {
+				err = print(b)
+			}
+			if err != nil {
 				return err
 			}
-		} else {
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\n", b.UUID[:12], resultWord(b), b.JobName, b.Ref.Project,
-				changeWord(b.Ref), b.StartTime.Local().Format("2006-01-02 15:04"), durationWord(b), b.Sealed, b.Public)
 		}
+		return nil
 	}
-	return nil
+	if asJSON {
+		lines := newJSON(os.Stdout)
+		return each(func(b vitrine.Build) error { return lines.Encode(b) })
+	}
+	out := openOutput(cmd, false, nil)
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "BUILD\tRESULT\tJOB\tPROJECT\tCHANGE\tSTARTED\tTOOK\tSEALED\tPUBLIC")
+	err = each(func(b vitrine.Build) error {
+		_, err := fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\n", b.UUID[:12], resultWord(b), b.JobName, b.Ref.Project,
+			changeWord(b.Ref), b.StartTime.Local().Format("2006-01-02 15:04"), durationWord(b), b.Sealed, b.Public)
+		return err
+	})
+	return out.end(cmp.Or(err, table.Flush()))
 }
 
 func resultWord(b vitrine.Build) string {
@@ -136,22 +141,20 @@ func show(cmd *cobra.Command, args []string) error {
 			Summary *summary.Summary `json:"summary,omitempty"`
 		}{detail, told}), err)
 	}
-	if printErr := showBuild(c, detail); printErr != nil || err != nil {
-		return errors.Join(printErr, err)
-	}
-	if told == nil {
-		if _, ok := detail.Record.Summary(); ok && detail.Result != vitrine.Success {
-			fmt.Printf("\nwhat failed: vitrine why %s\n", uuid[:12])
+	return errors.Join(printText(cmd, func(w io.Writer) {
+		showBuild(w, c, detail)
+		if _, ok := detail.Record.Summary(); told != nil {
+			showSummary(w, uuid, told)
+		} else if ok && err == nil && detail.Result != vitrine.Success {
+			fmt.Fprintf(w, "\nwhat failed: vitrine why %s\n", uuid[:12])
 		}
-		return nil
-	}
-	return printText(cmd, func(w io.Writer) { showSummary(w, uuid, told) })
+	}), err)
 }
 
 // showBuild prints what the server tells of a build.
-func showBuild(c *client.Client, detail vitrine.BuildDetail) error {
+func showBuild(out io.Writer, c *client.Client, detail vitrine.BuildDetail) {
 	b := detail.Build
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fact := func(name, value string) {
 		if value != "" && value != "-" {
 			fmt.Fprintf(w, "%s\t%s\n", name, value)
@@ -192,10 +195,8 @@ func showBuild(c *client.Client, detail vitrine.BuildDetail) error {
 		fact("recap", r.String())
 	}
 	fact("page", c.BuildURL(b.UUID))
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	return showLists(os.Stdout, detail)
+	w.Flush() // out keeps its error
+	showLists(out, detail)
 }
 
 // signatureWord says what the server found, which is not to be relied on.
@@ -209,7 +210,7 @@ func signatureWord(s vitrine.SignatureCheck) string {
 	return s.State
 }
 
-func showLists(out io.Writer, b vitrine.BuildDetail) error {
+func showLists(out io.Writer, b vitrine.BuildDetail) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	if len(b.Artifacts) > 0 {
 		fmt.Fprintln(w, "\nartifacts")
@@ -251,7 +252,7 @@ func showLists(out io.Writer, b vitrine.BuildDetail) error {
 	for _, r := range b.SkippedReaders {
 		fmt.Fprintf(w, "  %s\tcan't read it: %s\n", r.Name, r.Reason)
 	}
-	return w.Flush()
+	w.Flush()
 }
 
 // throughWords says through what a person is a reader.

@@ -95,7 +95,9 @@ func (f grepForm) heading(j *grepJob, artifact string) {
 	if j.matchedBefore() {
 		j.buf.WriteByte('\n')
 	}
-	fmt.Fprintf(&j.buf, "%s  %s\n", f.styled(boldStyle, b.UUID[:12]+"/"+artifact), buildWords(b))
+	tame := terminal.NewWriter(&j.buf) // what turns text around may stand in a name too
+	fmt.Fprintf(tame, "%s  %s\n", f.styled(boldStyle, b.UUID[:12]+"/"+artifact), buildWords(b))
+	tame.Flush()
 }
 
 // buildWords are the facts of a build by which people know it.
