@@ -124,27 +124,25 @@ func (e extractor) of(re *syntax.Regexp) known {
 }
 
 func (e extractor) alternate(subs []*syntax.Regexp) known {
-	k := known{exact: []string{}, required: []string{}}
-	for _, sub := range subs {
+	first := e.of(subs[0])
+	k := known{exact: first.exact, required: first.best()}
+	for _, sub := range subs[1:] {
 		s := e.of(sub)
-		if s.exact == nil {
-			k.exact = nil
-		} else if k.exact != nil {
-			k.exact = union(k.exact, s.exact)
-		}
-		if best := s.best(); best == nil {
-			k.required = nil
-		} else if k.required != nil {
-			k.required = union(k.required, best)
-		}
-	}
-	if len(k.exact) > maxLiterals || len(k.exact) == 0 {
-		k.exact = nil
-	}
-	if len(k.required) > maxLiterals || len(k.required) == 0 {
-		k.required = nil
+		k.exact = either(k.exact, s.exact)
+		k.required = either(k.required, s.best())
 	}
 	return k
+}
+
+// either is one of two sets as one; nil if one is not known, or if they are too many.
+func either(a, b []string) []string {
+	if a == nil || b == nil {
+		return nil
+	}
+	if all := union(a, b); len(all) <= maxLiterals {
+		return all
+	}
+	return nil
 }
 
 // sequence is what is known of parts one after another.

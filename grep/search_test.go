@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -321,5 +322,24 @@ func TestMatchesOfALineAreBounded(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s: %v", expr, err)
 		}
+	}
+}
+
+// A pattern of many words is compiled in a time and memory that grow as they do.
+func TestManyWords(t *testing.T) {
+	var words []string
+	for i := range 10_000 {
+		words = append(words, fmt.Sprintf("%c%d", 'a'+i*7%26, i*7919))
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	p := must(t, strings.Join(words, "|"))
+	runtime.ReadMemStats(&after)
+	if got := after.TotalAlloc - before.TotalAlloc; got > 300<<20 {
+		t.Errorf("allocated %d bytes", got)
+	}
+	text := []byte("x\n" + words[9_999] + "\n")
+	if n, _ := collect(t, p, logOf(text), text, Options{}, usual); n != 1 {
+		t.Errorf("found %d times", n)
 	}
 }
