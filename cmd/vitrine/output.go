@@ -139,11 +139,9 @@ func (p *pager) start() error {
 
 func (p *pager) Write(b []byte) (int, error) {
 	if p.pipe == nil {
-		if p.err == nil {
-			p.err = p.start()
-		}
-		if p.err != nil {
-			return 0, p.err
+		if err := p.start(); err != nil {
+			p.err = err
+			return 0, err
 		}
 	}
 	n, err := p.pipe.Write(b)
