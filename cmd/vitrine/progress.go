@@ -142,7 +142,7 @@ func (b *bar) aside(print func()) {
 
 // show draws a line in the place of the last, some times a second. b.mu is held.
 func (b *bar) show(line string) {
-	if b.ended || time.Since(b.drawn) < 100*time.Millisecond {
+	if b.ended || time.Since(b.drawn) < 100*time.Millisecond || unprompt.Load() != nil { // a prompt has the line
 		return
 	}
 	b.drawn = time.Now()

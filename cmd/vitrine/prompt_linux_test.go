@@ -114,3 +114,22 @@ func echoes(t *testing.T, tty *os.File) bool {
 	}
 	return state.Lflag&unix.ECHO != 0
 }
+
+// How far something is does not write over a prompt.
+func TestNoBarOverAPrompt(t *testing.T) {
+	terminal, tty := openTerminal(t)
+	stderr := os.Stderr
+	os.Stderr = tty
+	defer func() { os.Stderr = stderr }()
+	t.Setenv("TERM", "xterm")
+	b := newBar("get", 1, 10)
+	unprompt.Store(new(func()))
+	b.add(5)
+	fmt.Fprint(tty, "passphrase: ")
+	unprompt.Store(nil)
+	b.add(5)
+	var shown [256]byte
+	if n, err := terminal.Read(shown[:]); err != nil || !strings.HasPrefix(string(shown[:n]), "passphrase: ") {
+		t.Errorf("the terminal shows %q, %v", shown[:n], err)
+	}
+}
