@@ -266,6 +266,48 @@ func TestResume(t *testing.T) {
 	}
 }
 
+// However often a transfer breaks off, it ends well as long as something comes; and
+// soon once nothing does.
+func TestResumeOften(t *testing.T) {
+	text := strings.Repeat("0123456789", 100_000)
+	key := vitrine.ArtifactKey(uuid, "a.log")
+	for _, dries := range []int{len(text), len(text) / 2} {
+		var requests atomic.Int32
+		c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			requests.Add(1)
+			off := 0
+			if _, err := fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-", &off); err == nil {
+				w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", off, len(text)-1, len(text)))
+				w.Header().Set("Content-Length", fmt.Sprint(len(text)-off))
+				w.WriteHeader(http.StatusPartialContent)
+			} else {
+				w.Header().Set("Content-Length", fmt.Sprint(len(text)))
+			}
+			io.WriteString(w, text[off:max(off, min(off+len(text)/50, dries))])
+			http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		})
+		whole, err := c.Open(t.Context(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ranged, err := c.Object(key, int64(len(text))).OpenRange(t.Context(), 0, int64(len(text)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range []io.ReadCloser{whole, ranged} {
+			got, err := io.ReadAll(r)
+			r.Close()
+			if string(got) != text[:dries] || (err == nil) != (dries == len(text)) {
+				t.Errorf("%d bytes of %d, error %v", len(got), dries, err)
+			}
+		}
+		if n := requests.Load(); n > 2*(50+20+1) {
+			t.Errorf("%d requests", n)
+		}
+	}
+}
+
 // A server that stops in the middle of an answer does not hold its client.
 func TestStall(t *testing.T) {
 	done := make(chan struct{})

@@ -34,9 +34,13 @@ func (c *Client) Open(ctx context.Context, key string) (io.ReadCloser, error) {
 	}}, nil
 }
 
-// maxReopens bounds how often one transfer is gone on with, so that a server
-// that always breaks off does not keep its reader for ever.
-const maxReopens = 20
+// maxReopens bounds how often one transfer is gone on with before another progress
+// bytes of it have come: a proxy may cut each answer, but a server that breaks off
+// and gives nothing does not keep its reader.
+const (
+	maxReopens = 20
+	progress   = 16 << 10
+)
 
 // A resumingBody is the body of an answer that is asked for again, from the byte
 // that was not reached, when it breaks off.
@@ -44,12 +48,16 @@ type resumingBody struct {
 	io.ReadCloser
 	reopen  func(off int64) (io.ReadCloser, error)
 	off     int64
+	from    int64 // reopens counts from this byte on
 	reopens int
 }
 
 func (b *resumingBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.off += int64(n)
+	if b.off-b.from >= progress {
+		b.from, b.reopens = b.off, 0
+	}
 	if err == nil || errors.Is(err, io.EOF) || b.reopens == maxReopens {
 		return n, err
 	}

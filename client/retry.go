@@ -202,6 +202,9 @@ func follow(from *url.URL, location string) (*url.URL, error) {
 	if err != nil || to.Scheme != "http" && to.Scheme != "https" || to.Host == "" || to.User != nil {
 		return nil, fmt.Errorf("%s: it sends us to what is no http or https address", from.Host)
 	}
+	if from.Scheme == "https" && to.Scheme == "http" { // who is on the way would see the answer, and could change it
+		return nil, fmt.Errorf("%s: it sends us from https to %s, which is not encrypted: the server has to give an https address of it", from.Host, "http://"+to.Host)
+	}
 	return to, nil
 }
 

@@ -221,6 +221,44 @@ func TestRedirects(t *testing.T) {
 	}
 }
 
+// What was asked for by https is not fetched where anybody on the way can change it.
+func TestRedirectToPlain(t *testing.T) {
+	object := func(w http.ResponseWriter, r *http.Request) {
+		http.ServeContent(w, r, "", time.Time{}, strings.NewReader("0123"))
+	}
+	asked := false
+	plain := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { asked = true; object(w, r) }))
+	t.Cleanup(plain.Close)
+	to := ""
+	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/store" {
+			object(w, r)
+			return
+		}
+		http.Redirect(w, r, to+"/store?X-Amz-Signature=s", http.StatusFound)
+	}))
+	t.Cleanup(s.Close)
+	usual := http.DefaultTransport
+	http.DefaultTransport = s.Client().Transport // whose clone the client uses
+	t.Cleanup(func() { http.DefaultTransport = usual })
+	c, err := client.New(s.URL, "demo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := vitrine.ArtifactKey(uuid, "a.log")
+	to = s.URL
+	r, err := c.Open(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	to = plain.URL
+	_, err = c.Open(t.Context(), key)
+	if err == nil || !strings.Contains(err.Error(), "from https to "+plain.URL) || strings.Contains(err.Error(), "Signature") || asked {
+		t.Errorf("from https to http: %v", err)
+	}
+}
+
 // A directStore is the fake of a server whose store takes the parts, and of that
 // store.
 type directStore struct {
