@@ -34,6 +34,7 @@ type Writer struct {
 	w      io.Writer
 	held   []byte // what can't be told without what comes next
 	styled bool   // colours or styles are on
+	styles []byte // and these are the text's own
 	out    []byte
 
 	continued string // before what follows a carriage return
@@ -45,6 +46,8 @@ const (
 	// maxStyle bounds the parameters of a sequence, in bytes: colours of text and
 	// ground in 24 bits and some styles.
 	maxStyle = 64
+	// maxStyles bounds those that a text has again behind what was highlighted.
+	maxStyles = 1 << 10
 
 	escape = 0x1b
 	reset  = "\x1b[m"
@@ -65,6 +68,21 @@ func (w *Writer) Write(p []byte) (n int, err error) {
 		n, p = n+len(next), p[len(next):]
 	}
 	return n, nil
+}
+
+// Highlight writes text in a style of the caller's, a sequence for it, behind which
+// the text's own style goes on.
+func (w *Writer) Highlight(style string, text []byte) error {
+	_, err := io.WriteString(w, style)
+	w.styles = bytes.TrimSuffix(w.styles, []byte(style))
+	if err == nil {
+		_, err = w.Write(text)
+	}
+	own := bytes.Clone(w.styles)
+	if err == nil {
+		_, err = w.Write(append([]byte(reset), own...))
+	}
+	return err
 }
 
 // Flush writes what was held back, and ends colours that are still on.
@@ -114,7 +132,12 @@ func (w *Writer) next(text []byte, last bool) int {
 		}
 		if whole && visible(params) {
 			w.out = append(w.out, text[:n]...)
-			w.styled = len(bytes.Trim(params, "0")) > 0 // without any, or with 0, it ends them
+			if w.styled = len(bytes.Trim(params, "0")) > 0; !w.styled || len(w.styles) > maxStyles { // without any, or with 0, it ends them
+				w.styles = w.styles[:0]
+			}
+			if w.styled {
+				w.styles = append(w.styles, text[:n]...)
+			}
 			return n
 		}
 		w.out = append(w.out, "^["...) // what follows it is text
@@ -129,7 +152,7 @@ func (w *Writer) next(text []byte, last bool) int {
 func (w *Writer) endStyle() {
 	if w.styled {
 		w.out = append(w.out, reset...)
-		w.styled = false
+		w.styled, w.styles = false, w.styles[:0]
 	}
 }
 

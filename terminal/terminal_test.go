@@ -109,6 +109,29 @@ func TestContinue(t *testing.T) {
 	}
 }
 
+// Behind what is highlighted the text's own style goes on, as it is by then.
+func TestHighlight(t *testing.T) {
+	const mark = "\x1b[1;31m"
+	for _, test := range []struct{ before, text, after, want string }{
+		{"a ", "b", " c\n", "a " + mark + "b\x1b[m c\n"},
+		{"\x1b[4;7ma", "b", "c\n", "\x1b[4;7ma" + mark + "b\x1b[m\x1b[4;7mc\x1b[m\n"},
+		{"\x1b[31m\x1b[0m\x1b[8ma", "b", "c\n", "\x1b[31m\x1b[0m^[[8ma" + mark + "b\x1b[mc\n"},
+		{"\x1b[4ma", "b\x1b[0m\x1b[33m", "c\n", "\x1b[4ma" + mark + "b\x1b[0m\x1b[33m\x1b[m\x1b[33mc\x1b[m\n"},
+		{"\x1b[4ma", "b\rc", "d\n", "\x1b[4ma" + mark + "b^M\x1b[m\n  | c\x1b[md\n"},
+		{"\x1b[", "31m", "c\n", "^[[" + mark + "31m\x1b[mc\n"},
+	} {
+		var out bytes.Buffer
+		w := terminal.NewWriter(&out)
+		w.Continue("  | ")
+		io.WriteString(w, test.before)
+		err := w.Highlight(mark, []byte(test.text))
+		io.WriteString(w, test.after)
+		if w.Flush(); err != nil || out.String() != test.want {
+			t.Errorf("%q, %q, %q is shown as\n%q, want\n%q, error %v", test.before, test.text, test.after, out.String(), test.want, err)
+		}
+	}
+}
+
 // A sequence is not held however long it is.
 func TestEndless(t *testing.T) {
 	for _, start := range []string{"\x1b]52;c;", "\x1bP", "\x1b[", "\x9d", "\r"} {

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -83,7 +84,8 @@ func (f grepForm) line(j *grepJob, artifact string, l grep.Line) {
 	fmt.Fprintf(w, "%s%c", f.styled(numberStyle, number), mark)
 	tame := terminal.NewWriter(w)
 	tame.Continue(strings.Repeat(" ", len(number)) + "| ")
-	tame.Write(append(f.marked(l), '\n')) // which ends the line with its carriage return, if it has one
+	f.marked(tame, l)
+	tame.Write([]byte{'\n'}) // which ends the line with its carriage return, if it has one
 	tame.Flush()
 }
 
@@ -129,9 +131,9 @@ func writeJSON(w *bytes.Buffer, line grepLine) {
 // maxShown is how many bytes of a line a terminal shows.
 const maxShown = 2000
 
-// marked is a line with its matches in colour, for a terminal: of a long line what
-// is about the first match.
-func (f grepForm) marked(l grep.Line) []byte {
+// marked writes a line with its matches in colour: of a long line what is about the
+// first match.
+func (f grepForm) marked(w *terminal.Writer, l grep.Line) {
 	text, from := l.Text, 0
 	if len(text) > maxShown {
 		if len(l.Matches) > 0 {
@@ -139,9 +141,8 @@ func (f grepForm) marked(l grep.Line) []byte {
 		}
 		text = text[from:min(from+maxShown, len(text))]
 	}
-	var out []byte
 	if from > 0 {
-		out = append(out, "…"...)
+		io.WriteString(w, "…")
 	}
 	at := 0
 	for _, m := range l.Matches {
@@ -149,12 +150,16 @@ func (f grepForm) marked(l grep.Line) []byte {
 		if start >= end {
 			continue
 		}
-		out = append(append(out, text[at:start]...), f.styled(matchStyle, string(text[start:end]))...)
+		w.Write(text[at:start])
+		if f.plain {
+			w.Write(text[start:end])
+		} else {
+			w.Highlight(matchStyle, text[start:end])
+		}
 		at = end
 	}
-	out = append(out, text[at:]...)
+	w.Write(text[at:])
 	if from+len(text) < len(l.Text) {
-		out = append(out, "…"...)
+		io.WriteString(w, "…")
 	}
-	return out
 }

@@ -57,6 +57,7 @@ func TestGrepOnATerminal(t *testing.T) {
 	f.line(j, "a.log", grep.Line{Number: 7, Text: []byte(strings.Repeat("x", 5000) + "error" + strings.Repeat("y", 5000)), Matches: [][2]int{{5000, 5005}}})
 	f.line(j, "b.log", grep.Line{Number: 1, Text: []byte("error"), Matches: [][2]int{{0, 5}}})
 	f.line(j, "b.log", grep.Line{Number: 2, Text: []byte("one\r")})
+	f.line(j, "b.log", grep.Line{Number: 3, Text: []byte("\x1b[4mone error more"), Matches: [][2]int{{8, 13}}})
 	f.line(j, "b.log", grep.Line{Number: 13, Text: []byte("10%\r2:forged\r\r"), Matches: [][2]int{{0, 3}}})
 	got := j.buf.String()
 	for _, want := range []string{
@@ -64,7 +65,8 @@ func TestGrepOnATerminal(t *testing.T) {
 		"1" + noStyle + "-before ^[]0;title^G\n",
 		":an " + matchStyle + "error", "^[[2J", "\n--\n", "…x", "x" + matchStyle + "error", "y…",
 		"\n\n" + boldStyle + "1a1a1a1a1a1a/b.log",
-		noStyle + "-one\n--\n" + numberStyle + "13", "10%" + noStyle + "^M\n  | 2:forged\n",
+		noStyle + "-one\n", "\n--\n" + numberStyle + "13",
+		":\x1b[4mone " + matchStyle + "error" + noStyle + "\x1b[4m more" + noStyle + "\n", "10%" + noStyle + "^M\n  | 2:forged\n",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is not in %.300q", want, got)
