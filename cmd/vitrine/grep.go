@@ -180,8 +180,13 @@ func (g *grepper) chooseBuilds(cmd *cobra.Command, named []string) (buildSource,
 
 func (g *grepper) namedBuilds(named []string) buildSource {
 	return func(ctx context.Context, yield func(vitrine.Build) bool) error {
+		searched := make(map[string]bool)
 		for _, name := range named {
 			uuid, err := g.client.Resolve(ctx, name)
+			if searched[uuid] {
+				continue
+			}
+			searched[uuid] = err == nil
 			var detail vitrine.BuildDetail
 			if err == nil {
 				detail, err = g.client.Build(ctx, uuid)

@@ -22,7 +22,7 @@ import (
 
 // cacheFlags gives a command the flags of the cache of what was fetched.
 func cacheFlags(cmd *cobra.Command) {
-	cmd.Flags().String("cache-size", "2GB", "how much is kept in the cache, at the most: a `size` as 500MB")
+	cmd.Flags().String("cache-size", "2GB", "how much is kept in the cache, at the most: a `size` as 500MB; 0 is --no-cache")
 	cmd.Flags().Bool("no-cache", false, "keep nothing that was fetched, and use nothing that was kept")
 }
 
@@ -37,6 +37,8 @@ func openCaches(cmd *cobra.Command) (*remote.Cache, *recordCache, error) {
 	size, err := parseSize(text)
 	if err != nil {
 		return nil, nil, usagef("--cache-size %v", err)
+	} else if size == 0 {
+		return nil, nil, nil
 	}
 	dir, err := os.UserCacheDir()
 	if err != nil {

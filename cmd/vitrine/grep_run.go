@@ -49,7 +49,7 @@ type grepper struct {
 	trouble  int                 // the exit code for what went wrong, 0 if nothing did
 	left     map[string][]string // builds that there is nothing to search of, by why
 	opened   bool                // something that is sealed
-	unopened []error             // one a build that no identity opens
+	unopened bool                // there is a build that no identity opens
 }
 
 // An identitiesError is that of an identity file, whatever is to be opened with it.
@@ -172,9 +172,10 @@ func (g *grepper) tell(j *grepJob) error {
 		}
 		switch code := exitCode(err); {
 		case code == exitNoIdentity:
-			g.unopened = append(g.unopened, err)
-			g.left[leftUnopened] = append(g.left[leftUnopened], j.build.UUID[:12])
-			continue
+			if g.unopened = true; !g.named {
+				g.left[leftUnopened] = append(g.left[leftUnopened], j.build.UUID[:12])
+				continue
+			}
 		case code == exitUnverified:
 			g.trouble = code
 		case g.trouble == 0:
@@ -214,19 +215,15 @@ func leftOf(b vitrine.Build) string {
 
 // tellLeft says at the end which builds were not searched, a line for each reason.
 func (g *grepper) tellLeft() {
-	if len(g.unopened) > 0 && g.trouble == 0 && (g.named || !g.opened) {
+	if g.unopened && g.trouble == 0 && (g.named || !g.opened) {
 		g.trouble = exitNoIdentity
-	}
-	if len(g.unopened) == 1 {
-		fmt.Fprintf(os.Stderr, "vitrine: %s\n", g.unopened[0])
-		delete(g.left, leftUnopened)
 	}
 	for _, why := range []string{leftRunning, leftInterrupted, leftExpired, leftImported, leftLost, leftUnopened} {
 		uuids := g.left[why]
 		if len(uuids) == 0 {
 			continue
 		}
-		if g.named && why != leftUnopened && g.trouble != exitUnverified {
+		if g.named && g.trouble != exitUnverified {
 			g.trouble = exitIncomplete
 		}
 		const most = 5
