@@ -177,6 +177,9 @@ func patternsOf(cmd *cobra.Command) ([]*regexp.Regexp, error) {
 	texts, _ := cmd.Flags().GetStringArray("summary-pattern")
 	var list []*regexp.Regexp
 	for _, text := range texts {
+		if text == "" {
+			return nil, usagef("--summary-pattern is empty: want a regexp of lines that are failures")
+		}
 		re, err := regexp.Compile(text)
 		if err != nil {
 			return nil, usagef("--summary-pattern %q: %v", text, err)

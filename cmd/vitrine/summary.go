@@ -97,13 +97,27 @@ func showSummary(w io.Writer, uuid string, s *summary.Summary) {
 	}
 }
 
-// noRoom says how much the summary leaves out; nothing, if it has all.
-func noRoom(s *summary.Summary) string {
-	var list []string
-	notes := 0
+// omitted counts the notes that the summary leaves out.
+func omitted(s *summary.Summary) (notes int) {
 	for _, l := range s.Logs {
 		notes += l.Omitted
 	}
+	return notes
+}
+
+// leftOut says that why leaves out n of all notes that it could print, beside those
+// that the summary does not have.
+func leftOut(s *summary.Summary, n, all int) string {
+	if more := omitted(s); more > 0 {
+		return fmt.Sprintf("%d more notes are left out: -n %d prints %d of them, the others had no room in the summary", more+n, all, n)
+	}
+	return fmt.Sprintf("%d before these are left out: -n %d prints them too", n, all)
+}
+
+// noRoom says how much the summary leaves out; nothing, if it has all.
+func noRoom(s *summary.Summary) string {
+	var list []string
+	notes := omitted(s)
 	if notes > 0 {
 		list = append(list, count(notes, "more note"))
 	}

@@ -66,6 +66,15 @@ func (b *buildLogs) open(ctx context.Context, a vitrine.Artifact) (*remoteLog, e
 	return log, nil
 }
 
+// named is open by the name of a log; nil if the build has none of it.
+func (b *buildLogs) named(ctx context.Context, name string) (*remoteLog, error) {
+	i := slices.IndexFunc(b.record.Artifacts, func(a vitrine.Artifact) bool { return a.Name == name })
+	if i < 0 {
+		return nil, nil
+	}
+	return b.open(ctx, b.record.Artifacts[i])
+}
+
 // linesKnown reports whether the numbers of lines can be had without reading much.
 func linesKnown(log *remoteLog) bool {
 	_, ok := log.Known()
@@ -80,16 +89,11 @@ func endOf(log *remoteLog, off int64) *lines.Log {
 // around reads a line of a log with those before and after it; from is the number
 // of the first.
 func (b *buildLogs) around(ctx context.Context, path string, line, before, after int64) (from int64, list []jsonText, err error) {
-	i := slices.IndexFunc(b.record.Artifacts, func(a vitrine.Artifact) bool { return a.Name == path })
-	if i < 0 {
-		return 0, nil, nil // the summary is its publisher's word
+	log, err := b.named(ctx, path)
+	if log == nil || err != nil {
+		return 0, []jsonText{}, err // the summary is its publisher's word
 	}
-	a := b.record.Artifacts[i]
-	log, err := b.open(ctx, a)
-	if err != nil {
-		return 0, nil, err
-	}
-	if end, ok := b.ends[a.Path]; ok && line < 0 {
+	if end, ok := b.ends[log.path]; ok && line < 0 {
 		from = max(line-before, -end.lines)
 		list, err = readLines(ctx, endOf(log, end.off), from+end.lines+1, line+after-from+1)
 	} else {
@@ -105,6 +109,7 @@ func (b *buildLogs) around(ctx context.Context, path string, line, before, after
 // readLines reads count lines from line number from on, of each no more than is
 // printed of it.
 func readLines(ctx context.Context, log *lines.Log, from, count int64) (list []jsonText, err error) {
+	list = []jsonText{} // which in JSON is no null
 	off, err := log.Offset(ctx, from)
 	if err != nil {
 		return nil, err
@@ -135,46 +140,47 @@ func readLines(ctx context.Context, log *lines.Log, from, count int64) (list []j
 	return list, nil
 }
 
-// tails are the last lines of each log.
-func (b *buildLogs) tails(ctx context.Context) (list []reason, err error) {
+// unknown are the logs, as reasons of which nothing is known.
+func (b *buildLogs) unknown() (list []reason) {
 	for _, a := range b.record.Artifacts {
-		if !a.IsText() {
-			continue
+		if a.IsText() {
+			list = append(list, reason{Path: a.Name})
 		}
-		log, err := b.open(ctx, a)
-		if err != nil {
-			return nil, err
-		}
-		r, err := tailOf(ctx, log)
-		if err != nil {
-			return nil, log.explain(err)
-		}
-		list = append(list, r)
 	}
-	return list, nil
+	return list
 }
 
-func tailOf(ctx context.Context, log *remoteLog) (r reason, err error) {
-	r.Path = log.name
+// tail reads the last lines of a log; from is the number of the first.
+func (b *buildLogs) tail(ctx context.Context, name string, count int64) (from int64, list []jsonText, err error) {
+	log, err := b.named(ctx, name)
+	if err != nil {
+		return 0, nil, err
+	}
+	if from, list, err = tailOf(ctx, log, count); err != nil {
+		return 0, nil, log.explain(err)
+	}
+	return from, list, nil
+}
+
+func tailOf(ctx context.Context, log *remoteLog, count int64) (from int64, list []jsonText, err error) {
 	if !linesKnown(log) {
 		begin := log.Size() - whyScanned
-		off, err := endOf(log, begin).Last(ctx, whyTail)
+		off, err := endOf(log, begin).Last(ctx, count)
 		if err != nil {
-			return r, err
+			return 0, nil, err
 		}
-		r.Lines, err = readLines(ctx, endOf(log, begin+off), 1, whyTail)
-		r.From = -int64(len(r.Lines))
-		return r, err
+		list, err = readLines(ctx, endOf(log, begin+off), 1, count)
+		return -int64(len(list)), list, err
 	}
-	off, err := log.Last(ctx, whyTail)
+	off, err := log.Last(ctx, count)
 	if err != nil {
-		return r, err
+		return 0, nil, err
 	}
-	if r.From, err = log.Number(ctx, off); err != nil {
-		return r, err
+	if from, err = log.Number(ctx, off); err != nil {
+		return 0, nil, err
 	}
-	r.Lines, err = readLines(ctx, log.Log, r.From, whyTail)
-	return r, err
+	list, err = readLines(ctx, log.Log, from, count)
+	return from, list, err
 }
 
 // look makes a summary of the ends of the logs, for want of one.
