@@ -16,6 +16,7 @@ import (
 	"io/fs"
 	"net/http"
 	"net/url"
+	"path"
 	"strings"
 	"time"
 
@@ -70,18 +71,21 @@ func (c *Client) BuildURL(uuid string) string {
 // ErrAmbiguous says that more than one build's uuid starts with a prefix.
 var ErrAmbiguous = errors.New("more than one build starts with it")
 
+// ErrNoBuild says that what was written can't mean a build, whatever there is.
+var ErrNoBuild = errors.New("want a uuid (32 hex digits), the start of one, or the address of a build's page")
+
 // Resolve turns what a person writes for a build (a uuid, a unique prefix of
 // one, or the address of a build's page) into its uuid.
 func (c *Client) Resolve(ctx context.Context, build string) (string, error) {
 	id := build
 	if u, err := url.Parse(build); err == nil && u.Host != "" {
-		id = u.Path[strings.LastIndexByte(u.Path, '/')+1:]
+		id = path.Base(u.Path)
 	}
 	if vitrine.ValidUUID(id) {
 		return id, nil
 	}
 	if strings.Trim(id, "0123456789abcdef") != "" || id == "" || len(id) > 32 {
-		return "", fmt.Errorf("build %q: want a uuid (32 hex digits), the start of one, or the address of a build's page", build)
+		return "", fmt.Errorf("build %q: %w", build, ErrNoBuild)
 	}
 	page, err := c.Builds(ctx, url.Values{"uuid": {id + "*"}, "limit": {"2"}})
 	if err != nil {

@@ -115,14 +115,14 @@ func TestResolve(t *testing.T) {
 			io.WriteString(w, `{"builds":[]}`)
 		}
 	})
-	for _, good := range []string{uuid, "3f", "https://x.example/t/demo/build/" + uuid, "https://x.example/t/demo/build/3f"} {
+	for _, good := range []string{uuid, "3f", "https://x.example/t/demo/build/" + uuid, "https://x.example/t/demo/build/3f", "https://x.example/t/demo/build/" + uuid + "/"} {
 		if got, err := c.Resolve(context.Background(), good); got != uuid || err != nil {
 			t.Errorf("Resolve(%q) = %q, error %v", good, got, err)
 		}
 	}
 	for _, bad := range []string{"", "3F", "*", "xyz", uuid + "0", "https://x.example/", "../3f"} {
-		if got, err := c.Resolve(context.Background(), bad); err == nil {
-			t.Errorf("Resolve(%q) = %q", bad, got)
+		if got, err := c.Resolve(context.Background(), bad); !errors.Is(err, client.ErrNoBuild) {
+			t.Errorf("Resolve(%q) = %q, error %v", bad, got, err)
 		}
 	}
 	if _, err := c.Resolve(context.Background(), "4"); !errors.Is(err, client.ErrAmbiguous) {

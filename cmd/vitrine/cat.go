@@ -118,7 +118,10 @@ func chooseLog(cmd *cobra.Command, args []string) (*chosenLog, error) {
 		if known, err := c.Build(cmd.Context(), record.UUID); err == nil && !known.Expired.IsZero() {
 			return nil, fmt.Errorf("build %s expired on %s, and the server has its logs no longer", record.UUID, record.Expires.Format(time.DateOnly))
 		}
-		return nil, fmt.Errorf("which artifact? build %s has %s", record.UUID, artifactList(record))
+		if len(jobFiles(record)) == 0 {
+			return nil, fmt.Errorf("build %s has no artifacts", record.UUID)
+		}
+		return nil, usagef("which artifact? build %s has %s", record.UUID, artifactList(record))
 	}
 	if ids == nil {
 		if ids, err = identitiesFor(cmd, chosen); err != nil {
@@ -155,8 +158,11 @@ func likelyLogs(record *vitrine.Record) []vitrine.Artifact {
 func printLog(cmd *cobra.Command, args []string, p part, paged bool) error {
 	numbers, _ := cmd.Flags().GetBool("line-numbers")
 	asJSON, _ := cmd.Flags().GetBool("json")
-	if asJSON && (paged || p.kind == byteRange) {
-		return usagef("--json prints lines, for programs: leave out --json, or the pager and --bytes")
+	switch {
+	case asJSON && paged:
+		return usagef("--json is for programs: leave out --json, or the pager")
+	case asJSON && p.kind == byteRange:
+		return usagef("--json prints lines: leave out --json, or --bytes")
 	}
 	chosen, err := chooseLog(cmd, args)
 	if err != nil {

@@ -130,6 +130,13 @@ func (p *part) parseRange(kind partKind, text, said string) error {
 	return nil
 }
 
+// beyond reports whether the part begins where there can be nothing of it, as seen
+// from the last line or byte. A range may begin right behind that, and is empty: so a
+// script goes on from where it was. A single one has to be there.
+func (p part) beyond(last int64) bool {
+	return p.from > last+1 || p.from == last+1 && p.to == p.from
+}
+
 // find returns where in a log the part is: n bytes from off on.
 func (p part) find(ctx context.Context, log *remoteLog) (off, n int64, err error) {
 	size, end := log.Size(), log.Size()
@@ -138,7 +145,7 @@ func (p part) find(ctx context.Context, log *remoteLog) (off, n int64, err error
 		off, err = log.Last(ctx, p.from)
 	case byteRange:
 		off = p.from
-		if off > 0 && off >= size {
+		if p.beyond(size - 1) {
 			return 0, 0, fmt.Errorf("%s has %s: there is no byte %d", log.name, count(int(size), "byte"), off)
 		}
 		if p.to >= 0 {
@@ -162,12 +169,14 @@ func (p part) find(ctx context.Context, log *remoteLog) (off, n int64, err error
 		return part{kind: lineRange, from: max(1, at-p.from), to: at + p.from}.find(ctx, log)
 	case lineRange:
 		off, err = log.Offset(ctx, p.from)
-		if err == nil && p.from > 1 && off >= size {
+		if err == nil && off >= size {
 			lines, err := log.Count(ctx)
 			if err != nil {
 				return 0, 0, log.explain(err)
 			}
-			return 0, 0, fmt.Errorf("%s has %s: there is no line %d", log.name, count(int(lines), "line"), p.from)
+			if p.beyond(lines) {
+				return 0, 0, fmt.Errorf("%s has %s: there is no line %d", log.name, count(int(lines), "line"), p.from)
+			}
 		}
 		if err == nil && p.to >= 0 {
 			end, err = log.Offset(ctx, p.to+1)

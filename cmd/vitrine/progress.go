@@ -168,6 +168,9 @@ func (b *bar) end() {
 // sizeWords is a number of bytes for people: 48 KB, 1.9 MB.
 func sizeWords(n int64) string {
 	units := []string{"bytes", "KB", "MB", "GB", "TB"}
+	if n == 1 {
+		return "1 byte"
+	}
 	v, i := float64(n), 0
 	for v >= 999.5 && i < len(units)-1 {
 		v, i = v/1000, i+1

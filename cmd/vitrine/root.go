@@ -95,7 +95,7 @@ func exitCode(err error) int {
 	var noMatch *age.NoIdentityMatchError
 	var answer *client.StatusError
 	switch {
-	case errors.Is(err, errUsage), errors.As(err, &answer) && answer.Problem.Status == http.StatusBadRequest:
+	case errors.Is(err, errUsage), errors.Is(err, client.ErrNoBuild), errors.As(err, &answer) && answer.Problem.Status == http.StatusBadRequest:
 		return exitUsage
 	case errors.As(err, &noMatch), errors.Is(err, errNoIdentity):
 		return exitNoIdentity
@@ -152,6 +152,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 3 no identity matches,
 	add("read", buildsCommand(), showCommand(), whyCommand(), getCommand(), catCommand(), tailCommand(), lessCommand(), viewCommand(), grepCommand(), verifyCommand())
 	add("run", demoCommand(), serveCommand(), reindexCommand(), gcCommand(), keepCommand(), storageCommand(), importCommand())
 	add("keys", keyringCommand(), sealCommand(), openCommand())
+	plainHelp(root)
 	plainUsage(root)
 	return root
 }

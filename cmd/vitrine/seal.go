@@ -228,8 +228,16 @@ func writeOutput(cmd *cobra.Command, args []string, nameFor func(string) (string
 			return err
 		}
 	}
+	to := os.Stdout
+	if info, err := os.Stat(output); err == nil && !info.Mode().IsRegular() && !info.IsDir() { // as /dev/null
+		if to, err = os.OpenFile(output, os.O_WRONLY, 0); err != nil {
+			return err
+		}
+		defer to.Close()
+		output = "-"
+	}
 	if output == "" || output == "-" {
-		out := bufio.NewWriterSize(os.Stdout, 256<<10)
+		out := bufio.NewWriterSize(to, 256<<10)
 		if err := write(out); err != nil {
 			out.Flush()
 			return err

@@ -34,8 +34,8 @@ is, says on standard error where it ends, and exits with 1.`,
 
 func tail(cmd *cobra.Command, args []string) error {
 	n, _ := cmd.Flags().GetInt64("number")
-	if n < 1 {
-		return usagef("-n %d: want a number of lines, from 1 on", n)
+	if n < 0 {
+		return usagef("-n %d: want a number of lines, from 0 on", n)
 	}
 	for _, arg := range args {
 		if _, fragment := cutFragment(arg); fragment != "" {

@@ -8,6 +8,20 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// plainHelp has help of a command that there is not be wrong usage.
+func plainHelp(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	help, _, _ := root.Find([]string{"help"})
+	show := help.Run
+	help.Run, help.RunE = nil, func(cmd *cobra.Command, args []string) error {
+		if _, rest, err := root.Find(args); err != nil || len(rest) > 0 {
+			return usagef("there is no command %q: vitrine help lists them", strings.Join(args, " "))
+		}
+		show(cmd, args)
+		return nil
+	}
+}
+
 // plainUsage has a command and those below it say what they want where cobra and
 // strconv would say what they got.
 func plainUsage(cmd *cobra.Command) {
