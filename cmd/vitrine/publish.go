@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"regexp"
 	"strings"
 	"time"
 
@@ -170,23 +169,6 @@ func publishFiles(cmd *cobra.Command, args []string) error {
 	}
 	p.bar.end()
 	return printPublished(cmd, b.Record(), p.address)
-}
-
-// patternsOf are the patterns of --summary-pattern.
-func patternsOf(cmd *cobra.Command) ([]*regexp.Regexp, error) {
-	texts, _ := cmd.Flags().GetStringArray("summary-pattern")
-	var list []*regexp.Regexp
-	for _, text := range texts {
-		if text == "" {
-			return nil, usagef("--summary-pattern is empty: want a regexp of lines that are failures")
-		}
-		re, err := regexp.Compile(text)
-		if err != nil {
-			return nil, usagef("--summary-pattern %q: %v", text, err)
-		}
-		list = append(list, re)
-	}
-	return list, nil
 }
 
 func resultOf(cmd *cobra.Command) (vitrine.Result, error) {

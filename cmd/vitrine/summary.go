@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -59,6 +60,23 @@ func revealFor(cmd *cobra.Command, c *client.Client, record *vitrine.Record) (to
 		return nil, nil
 	}
 	return told, err
+}
+
+// patternsOf are the patterns of --summary-pattern.
+func patternsOf(cmd *cobra.Command) ([]*regexp.Regexp, error) {
+	texts, _ := cmd.Flags().GetStringArray("summary-pattern")
+	if cmd.Flags().Changed("summary-pattern") && (len(texts) == 0 || slices.Contains(texts, "")) { // none, if one was given that is empty
+		return nil, usagef("--summary-pattern is empty: want a regexp of lines that are failures")
+	}
+	var list []*regexp.Regexp
+	for _, text := range texts {
+		re, err := regexp.Compile(text)
+		if err != nil {
+			return nil, usagef("--summary-pattern %q: %v", text, err)
+		}
+		list = append(list, re)
+	}
+	return list, nil
 }
 
 // showSummary prints what a summary tells, in short.
