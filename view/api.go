@@ -91,6 +91,7 @@ func reply(w http.ResponseWriter, v any) error {
 }
 
 func (s *Server) page(w http.ResponseWriter, r *http.Request) {
+	s.arrive()
 	s.file(w, "page.html")
 }
 

@@ -48,9 +48,13 @@ type Artifact struct {
 	MayHold func(ngram.Query) (spans []grep.Span, ok bool, err error)
 }
 
-// patience is how long the server goes on when nobody looks any more: a page that
-// is loaded anew is back in less.
-const patience = 10 * time.Second
+// How long the server goes on without anybody who looks.
+const (
+	patience = 10 * time.Second // after somebody did: a page that is loaded anew is back in less
+	arrival  = 30 * time.Second // after the page was loaded: it has its scripts to load
+	// Unopened is how long it goes on if nobody comes: what it serves is plaintext.
+	Unopened = 15 * time.Minute
+)
 
 // A Server shows one build.
 type Server struct {
@@ -63,7 +67,7 @@ type Server struct {
 
 	mu       sync.Mutex
 	watchers int
-	leaving  *time.Timer // runs while there were watchers and are none
+	leaving  *time.Timer // runs while there are no watchers
 	seen     chan struct{}
 	gone     chan struct{}
 }
@@ -79,6 +83,7 @@ func New(host string, b Build) (s *Server, path string, err error) {
 	token := base64.RawURLEncoding.EncodeToString(random)
 	s = &Server{build: b, passes: make(chan struct{}, 4), seen: make(chan struct{}), gone: make(chan struct{})}
 	s.ctx, s.end = context.WithCancel(context.Background())
+	s.leaving = time.AfterFunc(Unopened, s.leave)
 	for _, a := range b.Artifacts {
 		s.artifacts = append(s.artifacts, &artifact{Artifact: a, server: s})
 	}
@@ -113,33 +118,41 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 }
 
 // Close ends all that goes on in the background.
-func (s *Server) Close() { s.end() }
+func (s *Server) Close() {
+	s.leaving.Stop()
+	s.end()
+}
 
-// Seen is closed when somebody looks for the first time.
+// Seen is closed when somebody comes to the page for the first time.
 func (s *Server) Seen() <-chan struct{} { return s.seen }
 
-// Gone is closed when nobody has looked for a while after somebody did.
+// Gone is closed when nobody has looked for a while, or nobody came at all.
 func (s *Server) Gone() <-chan struct{} { return s.gone }
+
+// arrive counts somebody to whom the page was sent, and who may close it before it
+// says that it is there.
+func (s *Server) arrive() { s.look(0, arrival) }
 
 // watch counts somebody who looks until the function it returns is called.
 func (s *Server) watch() (leave func()) {
+	s.look(1, 0)
+	return func() { s.look(-1, patience) }
+}
+
+// look counts those who look, and how long there may be none.
+func (s *Server) look(more int, wait time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.watchers++
+	s.watchers += more
 	select {
 	case <-s.seen:
 	default:
 		close(s.seen)
 	}
-	if s.leaving != nil {
+	if s.watchers > 0 {
 		s.leaving.Stop()
-	}
-	return func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.watchers--; s.watchers == 0 {
-			s.leaving = time.AfterFunc(patience, s.leave)
-		}
+	} else {
+		s.leaving.Reset(wait)
 	}
 }
 

@@ -269,6 +269,73 @@ func TestStatic(t *testing.T) {
 	}
 }
 
+// come calls for what is below the page's path until leave is called.
+func come(t *testing.T, s *view.Server, host, below string) (leave func()) {
+	ctx, cancel := context.WithCancel(t.Context())
+	r := httptest.NewRequestWithContext(ctx, "GET", "http://"+host+below, nil)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.ServeHTTP(httptest.NewRecorder(), r)
+	}()
+	synctest.Wait()
+	return func() { cancel(); <-done }
+}
+
+func isGone(s *view.Server) bool {
+	synctest.Wait()
+	select {
+	case <-s.Gone():
+		return true
+	default:
+		return false
+	}
+}
+
+// A server that nobody comes to ends, and so does one whose page is closed before it
+// can say that it is there.
+func TestGoneWithoutLooking(t *testing.T) {
+	const host = "127.0.0.1:1"
+	synctest.Test(t, func(t *testing.T) {
+		s, _, err := view.New(host, view.Build{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		come(t, s, host, "/guessed/")()
+		time.Sleep(view.Unopened - time.Second)
+		if isGone(s) {
+			t.Fatal("gone while somebody may yet open it")
+		}
+		time.Sleep(2 * time.Second)
+		if !isGone(s) {
+			t.Fatal("goes on with nobody there")
+		}
+		select {
+		case <-s.Seen():
+			t.Fatal("seen, and nobody came")
+		default:
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		s, path, err := view.New(host, view.Build{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		come(t, s, host, path)()
+		<-s.Seen()
+		time.Sleep(29 * time.Second)
+		if isGone(s) {
+			t.Fatal("gone while the page may load its scripts")
+		}
+		time.Sleep(2 * time.Second)
+		if !isGone(s) {
+			t.Fatal("goes on after the page was closed")
+		}
+	})
+}
+
 // Somebody who looks away keeps the server; somebody who closes the tab ends it.
 func TestGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -278,34 +345,12 @@ func TestGone(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer s.Close()
-		look := func() (leave func()) {
-			ctx, cancel := context.WithCancel(t.Context())
-			r := httptest.NewRequestWithContext(ctx, "GET", "http://"+host+path+"api/alive", nil)
-			done := make(chan struct{})
-			go func() {
-				defer close(done)
-				s.ServeHTTP(httptest.NewRecorder(), r)
-			}()
-			synctest.Wait()
-			return func() { cancel(); <-done }
-		}
-		gone := func() bool {
-			synctest.Wait()
-			select {
-			case <-s.Gone():
-				return true
-			default:
-				return false
-			}
-		}
-		time.Sleep(time.Hour)
+		look := func() (leave func()) { return come(t, s, host, path+"api/alive") }
+		gone := func() bool { return isGone(s) }
 		select {
 		case <-s.Seen():
 			t.Fatal("seen before anybody came")
 		default:
-		}
-		if gone() {
-			t.Fatal("gone before anybody came: the browser may be slow")
 		}
 		leave := look()
 		<-s.Seen()
@@ -317,6 +362,8 @@ func TestGone(t *testing.T) {
 		}
 		one, two := look(), look()
 		one()
+		time.Sleep(time.Hour)
+		come(t, s, host, path)() // a third one, closed at once
 		time.Sleep(time.Hour)
 		if gone() {
 			t.Fatal("gone while a second tab is open")

@@ -275,10 +275,9 @@ func fetch(ctx context.Context, c *client.Client, record *vitrine.Record, a vitr
 // explain turns a failure to open into one that says what the stored bytes are:
 // the record tells more than the encryption alone.
 func explain(record *vitrine.Record, a vitrine.Artifact, stored *countingHash, src io.Reader, err error) error {
-	var noMatch *age.NoIdentityMatchError
 	switch {
-	case errors.As(err, &noMatch):
-		return fmt.Errorf("%s: none of your identities opens it; it is sealed to %s: %w", a.Name, readerList(record), err)
+	case isNoMatch(err):
+		return errNoneOpens(record, a, err)
 	case errors.Is(err, crypto.ErrCorrupt):
 		if wrong := stored.check(a, src); wrong != nil {
 			return wrong

@@ -53,10 +53,9 @@ func openLog(ctx context.Context, c *client.Client, record *vitrine.Record, a vi
 		return l, nil
 	}
 	opened, err := crypto.OpenAt(stored, a.Size, ids...)
-	var noMatch *age.NoIdentityMatchError
 	switch {
-	case errors.As(err, &noMatch):
-		err = fmt.Errorf("%s: none of your identities opens it; it is sealed to %s: %w", a.Name, readerList(record), err)
+	case isNoMatch(err):
+		err = errNoneOpens(record, a, err)
 	case err != nil:
 		err = l.explain(err)
 	case opened.Size() != a.PlainSize:
@@ -129,6 +128,39 @@ func (l *remoteLog) watch(what string) (stop func()) {
 		}
 	}()
 	return func() { close(done); bar.end() }
+}
+
+// A noneOpensError says that none of the reader's identities opens something. What
+// age says of it, which names neither, is left out.
+type noneOpensError struct {
+	name, readers string // readers may be unknown
+	err           error
+}
+
+func (e *noneOpensError) Error() string {
+	text := e.name + ": none of your identities opens it"
+	if e.readers != "" {
+		text += "; it is sealed to " + e.readers
+	}
+	return text
+}
+
+func (e *noneOpensError) Unwrap() error { return e.err }
+
+// errNoneOpens is the error for an artifact. The summary is no file that anybody
+// knows of, so that is the build's.
+func errNoneOpens(record *vitrine.Record, a vitrine.Artifact, err error) error {
+	name := a.Name
+	if a.IsSummary() {
+		name = "build " + record.UUID
+	}
+	return &noneOpensError{name, readerList(record), err}
+}
+
+// isNoMatch reports whether an error says that something is sealed to others.
+func isNoMatch(err error) bool {
+	var noMatch *age.NoIdentityMatchError
+	return errors.As(err, &noMatch)
 }
 
 func headerSize(record *vitrine.Record) int64 {

@@ -80,12 +80,11 @@ func fetchPartial(ctx context.Context, c *client.Client, build *vitrine.Build, a
 	if err == nil {
 		_, err = io.Copy(lines, plain)
 	}
-	var noMatch *age.NoIdentityMatchError
 	switch {
 	case err == nil:
 		return a.Name + ": came to its end, but nobody signed it", nil
-	case errors.As(err, &noMatch):
-		return "", fmt.Errorf("%s: none of your identities opens it; it is sealed to %s: %w", a.Name, readerList(&build.Record), err)
+	case isNoMatch(err):
+		return "", errNoneOpens(&build.Record, a, err)
 	case errors.Is(err, crypto.ErrAltered), errors.Is(err, crypto.ErrExtended), !errors.Is(err, crypto.ErrCorrupt):
 		return "", errReading(&build.Record, a.Path, err)
 	}

@@ -10,7 +10,6 @@ import (
 	"os"
 	"strings"
 
-	"filippo.io/age"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
@@ -92,12 +91,11 @@ func run(ctx context.Context, args []string) int {
 
 // exitCode is the one place that maps errors to exit codes.
 func exitCode(err error) int {
-	var noMatch *age.NoIdentityMatchError
 	var answer *client.StatusError
 	switch {
 	case errors.Is(err, errUsage), errors.Is(err, client.ErrNoBuild), errors.As(err, &answer) && answer.Problem.Status == http.StatusBadRequest:
 		return exitUsage
-	case errors.As(err, &noMatch), errors.Is(err, errNoIdentity):
+	case isNoMatch(err), errors.Is(err, errNoIdentity):
 		return exitNoIdentity
 	case isUnverified(err):
 		return exitUnverified

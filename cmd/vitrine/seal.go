@@ -201,6 +201,9 @@ func open(cmd *cobra.Command, args []string) error {
 			_, err = io.Copy(dst, r)
 			r.Close()
 		}
+		if isNoMatch(err) {
+			return &noneOpensError{name: in.Name(), err: err}
+		}
 		if err != nil {
 			err = fmt.Errorf("open %s: %w", in.Name(), err)
 		}

@@ -50,6 +50,7 @@ func revealFor(cmd *cobra.Command, c *client.Client, record *vitrine.Record) (to
 	named := *record
 	named.Artifacts = slices.Clone(record.Artifacts)
 	err = revealNames(&named, func(a vitrine.Artifact, w io.Writer) error {
+		a.Name = "build " + record.UUID
 		return fetch(cmd.Context(), c, record, a, ids, w, nil)
 	})
 	if err == nil {

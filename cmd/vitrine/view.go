@@ -101,7 +101,22 @@ func showInBrowser(cmd *cobra.Command, args []string) error {
 			}
 		}()
 	}
-	return s.Serve(ctx, l)
+	err = s.Serve(ctx, l)
+	select {
+	case <-s.Gone():
+		fmt.Fprintln(os.Stderr, "vitrine: ended: "+whyGone(s))
+	default:
+	}
+	return err
+}
+
+func whyGone(s *view.Server) string {
+	select {
+	case <-s.Seen():
+		return "the tab was closed"
+	default:
+		return fmt.Sprintf("nobody opened the page for %.0f minutes", view.Unopened.Minutes())
+	}
 }
 
 // shownNothing is for browsers of snap and flatpak.
@@ -137,7 +152,9 @@ func viewBuild(cmd *cobra.Command, args []string) (view.Build, error) {
 		}
 	}
 	told, err := fetchSummary(cmd.Context(), c, record, ids)
-	if err != nil {
+	if isUnverified(err) { // the logs are there without it
+		fmt.Fprintf(os.Stderr, "vitrine: the page can't say what failed: %v\n", err)
+	} else if err != nil {
 		return none, err
 	}
 	b := view.Build{UUID: record.UUID, Job: record.JobName, Result: string(record.Result), Page: c.BuildURL(record.UUID), Summary: told,
@@ -169,12 +186,14 @@ func viewBuild(cmd *cobra.Command, args []string) (view.Build, error) {
 	if len(b.Artifacts) == 0 {
 		return none, fmt.Errorf("build %s has no log to show, but %s", record.UUID, artifactList(record))
 	}
-	// Who holds no key for it learns that here, not in the browser.
+	// Who holds no key for it learns that here, not in the browser. But one of several
+	// logs that is damaged does not keep its reader from the others: its pane says so.
 	first, err := b.Artifacts[0].Open(cmd.Context())
-	if err != nil {
+	if err == nil {
+		b.Artifacts[0].Open = func(context.Context) (*lines.Log, error) { return first, nil }
+	} else if len(args) == 2 || len(b.Artifacts) == 1 || !isUnverified(err) {
 		return none, err
 	}
-	b.Artifacts[0].Open = func(context.Context) (*lines.Log, error) { return first, nil }
 	return b, nil
 }
 
@@ -237,6 +256,9 @@ func viewFiles(cmd *cobra.Command, names []string) (view.Build, error) {
 		a := view.Artifact{Path: name, Size: size}
 		if sealed {
 			r, err := crypto.OpenAt(f, size, ids...)
+			if isNoMatch(err) {
+				return b, &noneOpensError{name: name, err: err}
+			}
 			if err != nil {
 				return b, fmt.Errorf("open %s: %w", name, err)
 			}

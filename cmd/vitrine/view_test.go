@@ -4,21 +4,24 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"vitrine"
 	"vitrine/summary"
+	"vitrine/view"
 )
 
-// look FILE PATH OUT waits until the address of a view stands in a file, and
-// writes what is there below it into OUT.
+// [!] look FILE PATH OUT waits until the address of a view stands in a file, and
+// writes what is there below it, or why it is not, into OUT.
 func scriptLook(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 3 {
 		ts.Fatalf("usage: look FILE PATH OUT")
@@ -40,7 +43,7 @@ func scriptLook(ts *testscript.TestScript, neg bool, args []string) {
 			}
 			body, err := io.ReadAll(text)
 			ts.Check(err)
-			if resp.StatusCode != http.StatusOK {
+			if (resp.StatusCode != http.StatusOK) != neg {
 				ts.Fatalf("%s: %s", resp.Status, body)
 			}
 			ts.Check(os.WriteFile(ts.MkAbs(args[2]), body, 0o644))
@@ -51,6 +54,31 @@ func scriptLook(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
+}
+
+func TestWhyGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, test := range []struct {
+			comes bool
+			want  string
+		}{
+			{false, "nobody opened the page for 15 minutes"},
+			{true, "the tab was closed"},
+		} {
+			s, path, err := view.New("127.0.0.1:1", view.Build{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if test.comes {
+				s.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "http://127.0.0.1:1"+path, nil))
+			}
+			<-s.Gone()
+			if got := whyGone(s); got != test.want {
+				t.Errorf("%q, want %q", got, test.want)
+			}
+			s.Close()
+		}
+	})
 }
 
 func TestBrowserCommand(t *testing.T) {
