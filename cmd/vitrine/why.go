@@ -35,11 +35,12 @@ What failed stands in a summary that publish seals with the logs. Of a build
 without one, the last 4 MiB of each log are looked at. Lines of a longer log that has
 no table of lines are counted from its end: the last one is -1.
 
-With --json it prints one list, an object for each failure: "path", "line", "task",
-"host", "message", and the "lines" of the log around it, of which the first has the
-number "from". A line that is not UTF-8 is {"bytes": …} in base64. Where nothing is
-known there is an object for each log, of "path", "from" and "lines" alone. With
---all there are no "lines", and "ignored" is true where the play went on.`,
+With --json it prints one list, an object for each failure: "path", "line", "kind"
+(failed, error or warning), "task", "host", "message", and the "lines" of the log
+around it, of which the first has the number "from". A line that is not UTF-8 is
+{"bytes": …} in base64. Where nothing is known there is an object for each log, of
+"path", "from" and "lines" alone. With --all there are no "lines", and "ignored" is
+true where the play went on.`,
 		Example: `  vitrine why 3f0c9a51
   vitrine why 3f0c9a51 -C 40 -n 1
   vitrine why 3f0c9a51 --all`,
