@@ -38,13 +38,19 @@ const maxInFlight = 16 << 20
 type packedFrame struct {
 	packed []byte
 	plain  []byte
-	size   int // declared length of plain
+	size   int   // declared length of plain
+	feeds  int64 // line feeds that plain is to have; -1 if no table tells
 	err    error
 	off    int64         // of plain in all plaintext, where that is known
 	done   chan struct{} // receives when plain or err is there
 }
 
 func (f *packedFrame) unpack() {
+	f.decompress()
+	f.done <- struct{}{}
+}
+
+func (f *packedFrame) decompress() {
 	// With this much to spare the decoder copies faster.
 	const spare = 16
 	if cap(f.plain) < f.size+spare {
@@ -58,7 +64,6 @@ func (f *packedFrame) unpack() {
 	if f.err != nil {
 		f.err = fmt.Errorf("%w: zstd frame: %w", ErrAltered, f.err)
 	}
-	f.done <- struct{}{}
 }
 
 // A frameReader reads the zstd stream that a frameWriter writes. All reading

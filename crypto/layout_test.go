@@ -45,11 +45,33 @@ func takeApart(sealed []byte, ids ...age.Identity) (s stranger, err error) {
 	if len(rest) > 0 {
 		return s, fmt.Errorf("%d bytes are in no entry", len(rest))
 	}
-	if s.table, err = parseLineTable(s.frames[n-1], s.entries); err != nil || s.table == nil || s.table.search == 0 {
+	if s.table, err = parseLineTable(s.frames[n-1], s.entries); err != nil || s.table == nil {
+		return s, err
+	}
+	if err := s.checkFeeds(); err != nil || s.table.search == 0 {
 		return s, err
 	}
 	s.blocks, err = parseSearchIndex(s.frames[s.table.search], len(s.table.feeds))
 	return s, err
+}
+
+// checkFeeds holds the line table against the frames.
+func (s stranger) checkFeeds() error {
+	feeds := s.table.feeds
+	for i, e := range s.entries {
+		if e.decompressed == 0 {
+			continue
+		}
+		plain, err := decoder().DecodeAll(s.frames[i], make([]byte, 0, e.decompressed))
+		if err != nil {
+			return err
+		}
+		if got := bytes.Count(plain, []byte{'\n'}); got != int(feeds[0]) {
+			return fmt.Errorf("frame %d has %d lines, the table says %d", i, got, feeds[0])
+		}
+		feeds = feeds[1:]
+	}
+	return nil
 }
 
 // countFeeds returns the line feeds of each frame with plaintext.
@@ -106,18 +128,11 @@ func TestLayout(t *testing.T) {
 				if !isPadme(int64(len(s.stream))) {
 					t.Errorf("%d bytes are no Padmé size", len(s.stream))
 				}
-				rest, feeds, last := plain, s.table.feeds, 0
-				for i, e := range s.entries {
+				last := 0
+				for i := range s.entries {
 					if s.isPadding(i) {
 						last = i
 					}
-					if e.decompressed == 0 {
-						continue
-					}
-					if got := bytes.Count(rest[:e.decompressed], []byte{'\n'}); uint32(got) != feeds[0] {
-						t.Errorf("frame %d has %d lines, the table says %d", i, got, feeds[0])
-					}
-					rest, feeds = rest[e.decompressed:], feeds[1:]
 				}
 				// Behind the last padding: some pieces, and the line table.
 				behind := s.entries[last+1 : len(s.entries)-1]

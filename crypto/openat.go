@@ -321,7 +321,10 @@ func (r *ReaderAt) open(i int) ([]byte, error) {
 // frame of the size that the table says.
 func (r *ReaderAt) load(f *packedFrame, i int, read func([]byte, int64) error) error {
 	e := r.frames[i]
-	f.size = int(e.plain)
+	f.size, f.feeds = int(e.plain), -1
+	if r.feeds != nil {
+		f.feeds = r.feeds[i+1] - r.feeds[i]
+	}
 	f.packed = slices.Grow(f.packed[:0], int(e.packed))[:e.packed]
 	if err := read(f.packed, e.at); err != nil {
 		return err
@@ -335,14 +338,17 @@ func (r *ReaderAt) load(f *packedFrame, i int, read func([]byte, int64) error) e
 	return nil
 }
 
-// unpack makes plaintext of a frame that was loaded.
+// unpack makes plaintext of a frame that was loaded. Lines are found by the table, so
+// one that lies would give others than those that were asked for, without a word.
 func (r *ReaderAt) unpack(f *packedFrame) {
 	if r.raw {
 		f.plain, f.packed = f.packed, f.plain
-		f.done <- struct{}{}
-		return
+	} else if f.decompress(); f.err == nil && f.feeds >= 0 {
+		if n := int64(bytes.Count(f.plain, []byte{'\n'})); n != f.feeds {
+			f.err = fmt.Errorf("%w: %d line feeds in a frame, the line table says %d", ErrAltered, n, f.feeds)
+		}
 	}
-	f.unpack()
+	f.done <- struct{}{}
 }
 
 // checkFrame reports what is wrong with b if it is not one frame, from its first

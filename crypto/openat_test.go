@@ -99,6 +99,9 @@ func TestVectorsOpenAt(t *testing.T) {
 				if err == nil {
 					_, _, err = r.MayHold(ngram.NewQuery("whatever"))
 				}
+				if err == nil {
+					_, err = r.ReadAt(make([]byte, 1), 0)
+				}
 				if !errors.Is(err, ErrAltered) {
 					t.Errorf("error %v, its tables are altered", err)
 				}

@@ -181,3 +181,32 @@ func FuzzOpenAt(f *testing.F) {
 		}
 	})
 }
+
+// A table of lines that is well formed, and lies: lines that it leads to are not there.
+func TestLyingLineTable(t *testing.T) {
+	key := newKey(t)
+	plain := []byte("one line\nand another\n")
+	frame := encoder().EncodeAll(plain, nil)
+	for _, c := range []struct {
+		feeds []uint32
+		want  error
+	}{
+		{[]uint32{2, 2}, nil},
+		{[]uint32{2, 0}, ErrAltered},
+		{[]uint32{2, uint32(len(plain))}, ErrAltered},
+	} {
+		own := appendLineTable(nil, lineTable{feeds: c.feeds})
+		entry := seekEntry{uint32(len(frame)), uint32(len(plain))}
+		sealed := sealStream(t, appendSeekTable(slices.Concat(frame, frame, own), []seekEntry{entry, entry, {compressed: uint32(len(own))}}), key)
+		r := openAtBytes(t, sealed, key)
+		if n, err := r.ReadAt(make([]byte, len(plain)), 0); n != len(plain) || err != nil {
+			t.Errorf("%v: the first frame: %d bytes, %v", c.feeds, n, err)
+		}
+		if n, err := r.ReadAt(make([]byte, len(plain)), int64(len(plain))); !errors.Is(err, c.want) || err != nil && n > 0 {
+			t.Errorf("%v: the second frame: %d bytes, %v", c.feeds, n, err)
+		}
+		if got, err := openAtAll(sealed, key); !errors.Is(err, c.want) || !bytes.HasPrefix(slices.Concat(plain, plain), got) {
+			t.Errorf("%v: in order: %q, %v", c.feeds, got, err)
+		}
+	}
+}

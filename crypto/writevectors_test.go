@@ -207,6 +207,7 @@ func TestAddVectors(t *testing.T) {
 		{"lines-too-many", "the line table tells of two frames, and there is one", [][]byte{lines(0, 2, 2)}},
 		{"lines-too-few", "the line table tells of no frame", [][]byte{lines(0)}},
 		{"lines-lie", "the line table claims more line feeds than the frame has bytes", [][]byte{lines(0, 1000)}},
+		{"lines-miscounted", "the line table claims one line feed of the frame, which has two", [][]byte{lines(0, 1)}},
 		{"search-beyond", "the line table names a search index that is not there", [][]byte{lines(7, 2)}},
 		{"search-no-index", "the line table names a frame as search index that is padding", [][]byte{appendSkippableHeader(nil, skippableMagic, 0), lines(1, 2)}},
 		{"search-other-frames", "the search index is of two frames, and there is one", [][]byte{appendSearchIndex(nil, []*searchBlock{{frames: 2}}), lines(1, 2)}},

@@ -61,7 +61,9 @@ func openLog(ctx context.Context, c *client.Client, record *vitrine.Record, a vi
 	case opened.Size() != a.PlainSize:
 		err = fmt.Errorf("%w: %s opens to %d bytes, its record says %d", errUnverified, a.Path, opened.Size(), a.PlainSize)
 	default:
-		err = checkHeader(a, opened)
+		if err = checkHeader(a, opened); err == nil {
+			err = checkLines(a, opened)
+		}
 	}
 	if errors.Is(err, errUnverified) {
 		stored.Forget()
@@ -81,6 +83,16 @@ func checkHeader(a vitrine.Artifact, opened *crypto.ReaderAt) error {
 		return fmt.Errorf("%w: %s is not the file that the record names: its header is another", errUnverified, a.Path)
 	}
 	return nil
+}
+
+// checkLines checks that a file's table of lines has as many as the record names.
+// That names none of what is no text, and of what has a hidden name.
+func checkLines(a vitrine.Artifact, opened *crypto.ReaderAt) error {
+	feeds, ok := opened.Lines()
+	if !ok || a.Lines == 0 || a.Lines == feeds || a.Lines == feeds+1 { // the last line may have no line feed
+		return nil
+	}
+	return fmt.Errorf("%w: the table of lines in %s has %d line feeds, its record says %d lines", errUnverified, a.Path, feeds, a.Lines)
 }
 
 // explain makes of what reading failed with an error that says of what.
