@@ -21,8 +21,8 @@ func cutFragment(arg string) (name, fragment string) {
 
 // cutLinks cuts lines off the arguments BUILD [ARTIFACT], or off the names of
 // files. Behind BUILD they may be those of a log, as in the address of the viewer's
-// page: BUILD#ARTIFACT#L120, also with its second # and more as %23; ARTIFACT is an
-// argument then.
+// page: BUILD#ARTIFACT#L120, also with its second # and more as %23, or BUILD#ARTIFACT
+// for all of it; ARTIFACT is an argument then.
 func cutLinks(args, files []string) (names []string, fragment string, err error) {
 	cut := func(name, lines string) error {
 		names = append(names, name)
@@ -59,15 +59,18 @@ func cutLinks(args, files []string) (names []string, fragment string, err error)
 	return names, fragment, nil
 }
 
-// cutBuild cuts ARTIFACT#L120 off a BUILD, which has no # itself.
+// cutBuild cuts ARTIFACT#L120, or one of them, off a BUILD, which has no # itself.
 func cutBuild(arg string) (build, artifact, fragment string) {
 	build, rest, _ := strings.Cut(arg, "#")
 	if plain, err := url.PathUnescape(rest); err == nil {
 		rest = plain
 	}
 	m := buildFragment.FindStringSubmatch(rest)
-	if m == nil || build == "" {
+	switch {
+	case build == "":
 		return arg, "", ""
+	case m == nil:
+		return build, rest, ""
 	}
 	return build, m[1], "#" + m[2]
 }

@@ -39,7 +39,7 @@ whole, which is not fetched. vitrine verify and get check that.
 
 BUILD is a uuid, the start of one, or the address of a build's page. With #L120 or
 #L120-L140 at the end of BUILD or ARTIFACT, the page begins there; BUILD may also
-end in #ARTIFACT#L120. With --file, files of this machine are shown, sealed or not.`,
+end in #ARTIFACT or #ARTIFACT#L120. With --file, files of this machine are shown, sealed or not.`,
 		Example: `  vitrine view 3f0c9a51
   vitrine view 3f0c9a51 ansible.log#L120-L140
   vitrine view --file ansible.log.zst.age`,

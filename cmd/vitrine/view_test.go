@@ -166,7 +166,11 @@ func TestCutLinks(t *testing.T) {
 		{[]string{"u#L0"}, "", "", "#L0: want"},
 		{[]string{"u#%zz#L5"}, "u|%zz", "#L5", ""},
 		{[]string{"#a.log#L5"}, "#a.log#L5", "", ""},
-		{[]string{"u#a.log"}, "u#a.log", "", ""},
+		{[]string{"u#a.log"}, "u|a.log", "", ""},
+		{[]string{"u#logs%2Fa%20b.txt"}, "u|logs/a b.txt", "", ""},
+		{[]string{"u#a.log", "a.log#L5"}, "u|a.log", "#L5", ""},
+		{[]string{"u#a.log", "b.log"}, "", "", "want one of them"},
+		{[]string{"u#"}, "u", "", ""},
 	} {
 		names, fragment, err := cutLinks(test.args, nil)
 		if test.refused != "" {

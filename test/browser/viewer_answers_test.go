@@ -16,6 +16,8 @@ import (
 	"github.com/chromedp/chromedp/kb"
 
 	log "vitrine/lines"
+	"vitrine/outline"
+	"vitrine/summary"
 	"vitrine/view"
 )
 
@@ -141,7 +143,7 @@ func TestViewerWrongLinks(t *testing.T) {
 		"#nosuch.log#L5": "this build has no log nosuch.log",
 		"#L999999":       "there is no line 999,999: the log has 2,006 lines",
 		"#L9-L5":         "the address names no lines",
-		"#x":             "the address names no lines",
+		"#x":             "this build has no log x",
 	} {
 		b := v.tab(t, browser, laptop, false, hash)
 		b.until(said + `.startsWith(` + fmt.Sprintf("%q", want) + `)`)
@@ -166,7 +168,7 @@ func TestViewerHeadings(t *testing.T) {
 	b.press("1", kb.Home, "e")
 	b.until(selected + ` === "10"`)
 	b.press("e")
-	b.until(said + ` === "no error after this line"`)
+	b.until(said + ` === "this is the only error"`)
 	b.quiet("headings")
 }
 
@@ -223,4 +225,18 @@ func TestViewerOmitted(t *testing.T) {
 	build.Summary.Omitted, build.Summary.Logs[0].Omitted = 2, 5
 	b := newViewer(t, build).tab(t, chromium(t), laptop, false, "")
 	b.until(`document.querySelector("#notes").textContent.endsWith("and 5 moreand what 2 more logs told")`)
+	b.until(`document.querySelector("#title").textContent.endsWith(". At least 2 failures, 1 warning.")`)
+}
+
+// Of a build that succeeded nothing is said to have failed, and what was ignored is
+// no warning.
+func TestViewerSucceeded(t *testing.T) {
+	build := deploy()
+	build.Result = "SUCCESS"
+	l := &build.Summary.Logs[0]
+	l.Warnings, l.Errors, l.Failures = append(l.Warnings, l.Failures...), []summary.Note{{Line: 9, Kind: outline.Error, Message: "ERROR: none that matters"}}, nil
+	b := newViewer(t, build).tab(t, chromium(t), laptop, false, "")
+	b.until(`document.querySelector("#title").textContent.endsWith(". 1 error, 1 warning.") && document.querySelector("#what-title").textContent === "Errors and warnings"`)
+	b.until(`[...document.querySelectorAll("#notes .kind")].map((e) => e.textContent).join() === "error,ignored,ignored,warning"`)
+	b.quiet("succeeded")
 }

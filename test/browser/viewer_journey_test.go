@@ -36,7 +36,7 @@ func TestViewerByKeyboard(t *testing.T) {
 	b.until(`document.querySelector("#outline-state").textContent.startsWith("402 in all")`)
 
 	b.press("g", "1", "0", "0", "0", kb.Enter)
-	b.until(selected + ` === "1000" && location.hash === "#L1000" && ` + inSight + `.includes(1000)`)
+	b.until(selected + ` === "1000" && location.hash === "#service-codesearch.yaml.log%23L1000" && ` + inSight + `.includes(1000)`)
 	b.press("e")
 	b.until(selected + ` === "1600"`)
 	b.press("E")
@@ -45,6 +45,10 @@ func TestViewerByKeyboard(t *testing.T) {
 	b.until(selected + ` === "803"`)
 	b.press("n") // nothing is searched for
 	b.until(selected + ` === "1600"`)
+	b.press("e") // and after the last one the first
+	b.until(selected + ` === "800" && ` + said + ` === "from the top again"`)
+	b.press("E")
+	b.until(selected + ` === "1600" && ` + said + ` === "from the end again"`)
 
 	b.press(kb.Home)
 	b.until(first + ` === 1`)
@@ -82,12 +86,12 @@ func TestViewerByKeyboard(t *testing.T) {
 	b.until(selected + ` === "10"`)
 	b.do(input.DispatchKeyEvent(input.KeyDown).WithKey("ArrowDown").WithCode("ArrowDown").WithWindowsVirtualKeyCode(40).WithModifiers(input.ModifierShift),
 		input.DispatchKeyEvent(input.KeyDown).WithKey("ArrowDown").WithCode("ArrowDown").WithWindowsVirtualKeyCode(40).WithModifiers(input.ModifierShift))
-	b.until(selected + ` === "10,11,12" && location.hash === "#L10-L12"`)
+	b.until(selected + ` === "10,11,12" && location.hash === "#service-codesearch.yaml.log%23L10-L12"`)
 	if got, want := eval[string](b, `document.querySelector("#command").textContent`), "vitrine cat 3f0c9a51d2e8 service-codesearch.yaml.log#L10-L12"; got != want {
 		t.Errorf("the command is %q, want %q", got, want)
 	}
 	b.press(kb.Escape)
-	b.until(selected + ` === "" && location.hash === ""`)
+	b.until(selected + ` === "" && location.hash === "#service-codesearch.yaml.log"`)
 
 	b.press("?")
 	b.until(`document.querySelector("#help").open && document.querySelector("#keys").textContent.includes("next and previous error")`)
@@ -187,11 +191,17 @@ func TestViewerLinks(t *testing.T) {
 	b.until(selected + ` === Array.from({length: 21}, (_, i) => 120 + i).join()`)
 	b.shoot("view-selected")
 	b.do(chromedp.Click(`[data-line="122"] .n`, chromedp.ByQuery))
-	b.until(`location.hash === "#L122" && ` + selected + ` === "122"`)
+	b.until(`location.hash === "#service-codesearch.yaml.log%23L122" && document.querySelector('[data-line="122"] .n').hash === location.hash && ` + selected + ` === "122"`)
 	b.do(chromedp.Evaluate(`document.querySelector('[data-line="125"] .n').dispatchEvent(new MouseEvent("click", {bubbles: true, cancelable: true, shiftKey: true}))`, nil))
-	b.until(`location.hash === "#L122-L125" && ` + selected + ` === "122,123,124,125"`)
+	b.until(`location.hash === "#service-codesearch.yaml.log%23L122-L125" && ` + selected + ` === "122,123,124,125"`)
+	b.do(chromedp.Evaluate(`navigator.clipboard.writeText = async (text) => { globalThis.copied = text; }`, nil))
+	b.do(chromedp.Click("#copy-link", chromedp.ByQuery)) // for others
+	b.until(`globalThis.copied === "https://logs.example.org/t/opendev/build/3f0c9a51d2e84f0b9d1c5a7e2b60aa91#service-codesearch.yaml.log%23L122-L125"`)
 	b.press("]")
 	b.until(`document.querySelector(".size").textContent.includes("600 lines") && ` + shownText(600) + `.includes("event 600")`)
+	b.until(`location.hash === "#logs%2Fsystem%20log.txt"`)
+	b.do(chromedp.Reload()) // the log that was chosen stays
+	b.until(`document.querySelector(".size")?.textContent.includes("600 lines") && ` + shownText(600) + `?.includes("event 600")`)
 	b.do(chromedp.Click(`[data-line="599"] .n`, chromedp.ByQuery))
 	b.until(selected + ` === "599"`)
 	hash := eval[string](b, `location.hash`)

@@ -170,12 +170,13 @@ async function start() {
     let at = parse(location.hash);
     let artifact = at?.path === undefined ? build.artifacts[0] : find(at.path);
     const pane = panes.current;
-    if (location.hash.length > 1 && (!at || !artifact)) {
+    if (!at || !artifact) {
       say(at ? `this build has no log ${at.path}` : `the address names no lines: they are as in #L120-L140`);
       if (!first) return;
       at = undefined;
       artifact ??= build.artifacts[0];
     }
+    if (!at?.from) at = undefined; // no lines
     if (first || pane.artifact !== artifact) pane.open(artifact, at);
     else if (at) pane.whenCounted(() => pane.select(at.from, at.to));
   };

@@ -7,6 +7,7 @@ import { Lines } from "./lines.js";
 import { row } from "./row.js";
 import { Scrollbar } from "./scrollbar.js";
 import { Sections, severe } from "./sections.js";
+import { fragment } from "./selection.js";
 import { stream } from "./streams.js";
 import { Viewport } from "./viewport.js";
 
@@ -23,6 +24,7 @@ export class Pane extends EventTarget {
   lines;
   viewport;
   selection; // {from, to}, lines; or undefined
+  asked; // the same, to be selected once lines are counted
   sections = new Sections([], 0);
   progress; // of the scan: undefined before it, a part up to 1, "done" after
   limits = {}; // of each sort of marks of which there are more than were told: the first line
@@ -48,12 +50,14 @@ export class Pane extends EventTarget {
   #untimed = false; // somebody wants to know the time here
   #partner; // the line that is at the time of the other pane's
   #anchor;
+  #only; // there is no other log
   #told; // the timer of what is told
   #trouble; // why a scan ended early
   #toMark = false; // what was found is to be brought into sight
 
   constructor(artifacts, id) {
     super();
+    this.#only = artifacts.length === 1;
     this.#inner = el("div", { className: "rows", role: "rowgroup" });
     this.#view = el("div", { className: "view", id, tabIndex: 0, role: "table", "aria-label": "lines of the log", "aria-busy": "true" }, this.#inner);
     this.#state = el("p", { className: "state", role: "status" });
@@ -92,7 +96,7 @@ export class Pane extends EventTarget {
     this.artifact = artifact;
     if (this.#picker.tagName === "SELECT") this.#picker.value = artifact.index;
     const lines = new Lines(artifact.index);
-    Object.assign(this, { lines, sections: new Sections([], 0), progress: undefined, limits: {}, level: "all", found: undefined, selection: undefined });
+    Object.assign(this, { lines, sections: new Sections([], 0), progress: undefined, limits: {}, level: "all", found: undefined, selection: undefined, asked: selection });
     this.#before = this.#partner = undefined;
     this.#label();
     this.#folds.clear();
@@ -181,6 +185,7 @@ export class Pane extends EventTarget {
     const before = n > 1 && this.level !== "all" ? hidden.range(n - 1) : undefined;
     const line = this.lines.get(n);
     const drawn = row(n, line, {
+      href: fragment(this.artifact, this.#only, { from: n, to: n }),
       section, folded: section && this.#folds.has(n) && this.level === "all",
       gap: before ? before[1] - before[0] + 1 : 0,
       kind: this.sections.kind(n) ?? line?.kind, hit: this.found?.at(n), current: this.found?.current === n,
@@ -454,11 +459,14 @@ export class Pane extends EventTarget {
   // step goes to the next or last line before of some kinds.
   step(kinds, what, back) {
     this.scan(() => {
-      const line = this.sections.step(kinds, this.here, back);
-      const limit = this.#limit(kinds), unsure = limit && (back ? limit.line <= this.here : !line);
+      const { here, sections, selection, lines } = this, limit = this.#limit(kinds);
+      let line = sections.step(kinds, here, back);
+      const unsure = limit && (back ? limit.line <= here : !line), around = !line && !limit;
+      if (around) line = sections.step(kinds, back ? lines.total + 1 : 0, back);
       if (line) this.select(line);
-      else if (!unsure) say(`no ${what} ${back ? "before" : "after"} this line`);
       if (unsure) say(`${what}: ${limit.why}`);
+      else if (!line) say(`no ${what} ${limit ? "before this line" : "in this log"}`);
+      else if (around) say(line === selection?.from ? `this is the only ${what}` : `from the ${back ? "end" : "top"} again`);
     });
   }
 

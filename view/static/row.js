@@ -2,12 +2,12 @@
 import { el, bytes, count } from "./dom.js";
 import { tokens, states } from "./ansi.js";
 
-// row draws line n. With it come: its section and whether that is folded, the
+// row draws line n. With it come: its address, its section and whether that is folded, the
 // number of lines hidden before it, what kind it is, what was found in it, whether
 // it is selected, and what of it is opened: {extra: pieces of a long line that
 // follow its text, at: bytes shown, states: whether all of them are shown}.
-export function row(n, line, { section, folded, gap, kind, hit, current, selected, opened, counted }) {
-  const number_ = el("a", { className: "n", href: `#L${n}`, tabIndex: -1 }, counted ? String(n) : "·");
+export function row(n, line, { href, section, folded, gap, kind, hit, current, selected, opened, counted }) {
+  const number_ = el("a", { className: "n", href, tabIndex: -1 }, counted ? String(n) : "·");
   const head = el("div", { className: "gutter", role: "rowheader" }, number_);
   const text = el("div", { className: "text", role: "cell", dir: "ltr" });
   const drawn = el("div", { className: "row", role: "row", "aria-rowindex": n }, head, text);

@@ -5,11 +5,11 @@ import { el, by, say, bytes, count } from "./dom.js";
 
 const mostCopied = 8e6; // bytes; more is for a file
 
-// parse reads ARTIFACT#L120-L140 as an address has it: without the artifact it is
-// the first one. It is undefined if the hash names no lines.
+// parse reads #ARTIFACT#L120-L140 as an address has it, or one of them: without the
+// artifact it is the first one. It is undefined if the lines are none.
 export function parse(hash) {
   const found = /^#(?:(.+)#)?L(\d{1,15})(?:-L?(\d{1,15}))?$/.exec(decode(hash));
-  if (!found) return undefined;
+  if (!found) return { path: decode(hash).slice(1) || undefined };
   const [from, to] = [Number(found[2]), Number(found[3] ?? found[2])];
   return from >= 1 && from <= to ? { path: found[1], from, to } : undefined;
 }
@@ -20,6 +20,12 @@ function decode(hash) {
   } catch {
     return hash;
   }
+}
+
+// fragment is the address of lines of a log, or of the log: the only one is not named.
+export function fragment({ path }, only, lines) {
+  const name = only ? "" : encodeURIComponent(path), of = lines ? range(lines) : "";
+  return name || of ? `#${name}${name && of ? "%23" : ""}${of}` : "";
 }
 
 export const range = ({ from, to }) => (from === to ? `L${from}` : `L${from}-L${to}`);
@@ -34,6 +40,7 @@ export class Selected {
   constructor(build) {
     this.#build = build;
     by("copy").addEventListener("click", () => this.copy());
+    by("copy-link").addEventListener("click", () => copied(build.page + fragment(this.#pane.artifact, false, this.#pane.selection), "the link"));
     by("copy-command").addEventListener("click", () => copied(by("command").textContent, "the command"));
   }
 
@@ -42,16 +49,14 @@ export class Selected {
     this.#pane = pane;
     const { selection, lines, artifact } = pane;
     const there = Boolean(selection && lines?.counted);
-    for (const id of ["copy", "copy-command"]) by(id).hidden = !there;
+    by("copy").hidden = !there;
+    by("copy-link").hidden = !there || !/^https?:/.test(this.#build.page);
     by("copy-command").hidden = by("command").hidden = !there || !this.#build.uuid;
     by("selected").textContent = there ? `${selection.from === selection.to ? "line" : "lines"} ${range(selection).replaceAll("L", "").replace("-", " to ")}` : "";
-    if (!there) {
-      if (lines?.counted && location.hash) history.replaceState(null, "", location.pathname);
-      return;
-    }
-    by("command").textContent = `vitrine cat ${this.#build.uuid.slice(0, 12)} ${quoted(`${artifact.path}#${range(selection)}`)}`;
-    const first = artifact.index === 0 ? "" : `${encodeURIComponent(artifact.path)}%23`;
-    history.replaceState(null, "", `#${first}${range(selection)}`);
+    if (there) by("command").textContent = `vitrine cat ${this.#build.uuid.slice(0, 12)} ${quoted(`${artifact.path}#${range(selection)}`)}`;
+    if (!artifact || !lines.counted && pane.asked) return; // the address has the lines that wait
+    const hash = fragment(artifact, this.#build.artifacts.length === 1, there && selection);
+    if (location.hash !== hash) history.replaceState(null, "", hash || location.pathname);
   }
 
   #address() {

@@ -8,8 +8,8 @@ const results = {
   DISK_FULL: ["bad", "Failed: the disk was full"], LOST: ["lost", "Lost"], ABORTED: ["lost", "Interrupted"], CANCELED: ["none", "Cancelled"], SKIPPED: ["none", "Skipped"],
 };
 const mostNotes = 200;
-const phone = matchMedia("(max-width: 720px)");
-const begin = () => (phone.matches ? { notes: 1, hosts: 0 } : { notes: 3, hosts: 4 }); // the log needs the room
+const small = matchMedia("(max-width: 720px), (max-height: 700px)");
+const begin = () => (small.matches ? { notes: 1, hosts: 0 } : { notes: 3, hosts: 4 }); // the log needs the room
 
 const shapes = { ok: "M8 1a7 7 0 1 0 0 14A7 7 0 0 0 8 1z", bad: "M2 2h12v12H2z", lost: "M8 0l8 8-8 8-8-8z", none: "M1 6h14v4H1z" };
 
@@ -23,13 +23,21 @@ function mark(kind) {
   return svg;
 }
 
+const sorts = ["failed", "error", "ignored", "warning"];
+
+// sort is what a note counts as, as for vitrine show: a failure after which the play
+// went on is among the warnings, and is none.
+const sort = (name, note) => ({ failures: "failed", errors: "error" }[name] ?? (note.kind === "failed" ? "ignored" : "warning"));
+
 // summary draws it; go is called with an artifact's path and a line.
 export function summary(build, go) {
   const [kind, word] = results[build.result] ?? ["none", build.result];
   const logs = build.summary?.logs ?? [];
-  const sum = (name) => logs.reduce((n, log) => n + (log[name]?.length ?? 0), 0);
-  const found = [[sum("failures"), "failure"], [sum("errors"), "error"], [sum("warnings"), "warning"]].filter(([n]) => n > 0).map(([n, one]) => count(n, one));
-  const said = found.length > 0 ? ` ${found.join(", ")}.` : "";
+  const notes = logs.flatMap((log) => ["failures", "errors", "warnings"].flatMap((name) => (log[name] ?? []).map((note) => ({ ...note, sort: sort(name, note), path: log.path }))));
+  notes.sort((a, b) => sorts.indexOf(a.sort) - sorts.indexOf(b.sort));
+  const omitted = logs.reduce((n, log) => n + (log.omitted ?? 0), 0);
+  const found = [["failed", "failure"], ["error", "error"], ["warning", "warning"]].map(([name, one]) => [notes.filter((n) => n.sort === name).length, one]).filter(([n]) => n > 0).map(([n, one]) => count(n, one));
+  const said = found.length > 0 ? ` ${omitted > 0 || build.summary.omitted ? "At least " : ""}${found.join(", ")}.` : "";
   if (build.result) by("title").replaceChildren(mark(kind), word, ...when(build, word), `.${said}`);
   else by("title").textContent = build.job || count(build.artifacts.length, "log");
   const lead = [];
@@ -46,21 +54,20 @@ export function summary(build, go) {
   by("lead").replaceChildren(...lead.flatMap((part, i) => (i > 0 ? [el("span", { className: part.className }, " · "), part] : [part])));
   document.title = build.result ? `${word}: ${build.job}` : by("title").textContent;
 
-  const notes = logs.flatMap((log) => ["failures", "errors", "warnings"].flatMap((name) => (log[name] ?? []).map((note) => ({ ...note, name, path: log.path }))));
-  const order = { failures: 0, errors: 1, warnings: 2 };
-  notes.sort((a, b) => order[a.name] - order[b.name]);
   const list = by("notes");
   list.replaceChildren(...notes.slice(0, mostNotes).map((note) => item(note, logs.length > 1 || build.artifacts.length > 1, go)));
-  const hidden = Math.max(notes.length - mostNotes, 0) + logs.reduce((n, log) => n + (log.omitted ?? 0), 0);
+  const hidden = Math.max(notes.length - mostNotes, 0) + omitted;
   if (hidden > 0) list.append(el("li", { className: "dim" }, `and ${number(hidden)} more`));
   if (build.summary?.omitted) list.append(el("li", { className: "dim" }, `and what ${count(build.summary.omitted, "more log")} told`));
   const hosts = logs.flatMap((log) => log.recap ?? []).sort((a, b) => trouble(b) - trouble(a));
   by("recap").replaceChildren(...hosts.slice(0, mostNotes).map(host));
   by("what").hidden = notes.length === 0 && hosts.length === 0;
-  by("what-title").textContent = notes.some((n) => n.name !== "warnings") ? "What failed" : notes.length > 0 ? "Warnings" : "Hosts";
-  by("what-all").open = notes.some((n) => n.name !== "warnings");
+  const grave = notes.some((n) => n.sort === "failed" || n.sort === "error");
+  const failed = kind === "ok" ? "Errors and warnings" : "What failed";
+  by("what-title").textContent = grave ? failed : notes.length > 0 ? "Warnings" : "Hosts";
+  by("what-all").open = grave;
   rest();
-  phone.addEventListener("change", () => rest());
+  small.addEventListener("change", () => rest());
   by("rest").addEventListener("click", () => rest(by("rest").getAttribute("aria-expanded") === "false"));
 }
 
@@ -108,15 +115,15 @@ function clock(date) {
 
 function item(note, several, go) {
   const where = [note.task, note.host].filter(Boolean).join(" · ");
-  const button = el("button", { type: "button", className: `note ${note.name}`, title: `${note.path} line ${note.line}: ${where}`, on: { click: () => chosen(note, go) } },
-    el("span", { className: "where" }, el("span", { className: "kind" }, { failures: "failed", errors: "error", warnings: "warning" }[note.name]), el("span", { className: "task" }, where),
+  const button = el("button", { type: "button", className: `note ${note.sort}`, title: `${note.path} line ${note.line}: ${where}`, on: { click: () => chosen(note, go) } },
+    el("span", { className: "where" }, el("span", { className: "kind" }, note.sort), el("span", { className: "task" }, where),
       el("span", { className: "line" }, several ? el("span", { className: "aside" }, `${note.path} `) : "", `line ${number(note.line)}`)),
     el("span", { className: "message" }, note.message));
   return el("li", {}, button);
 }
 
 function chosen(note, go) {
-  if (phone.matches) by("what-all").open = false;
+  if (small.matches) by("what-all").open = false;
   go(note.path, note.line);
 }
 
