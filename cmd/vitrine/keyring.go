@@ -24,7 +24,6 @@ func keyringCommand() *cobra.Command {
 for runners, services/NAME.yaml for what is deployed, and groups.yaml.`,
 		Example: `  vitrine keyring check
   vitrine keyring add-reader codesearch carol carol.pub`,
-		Args: cobra.NoArgs,
 	}
 	location := os.Getenv("VITRINE_KEYRING")
 	if info, err := os.Stat("keyring"); location == "" && err == nil && info.IsDir() {

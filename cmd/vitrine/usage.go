@@ -39,7 +39,15 @@ func plainUsage(cmd *cobra.Command) {
 		}
 		return usagef("%swant a number", said)
 	})
-	if check := cmd.Args; check != nil {
+	if cmd.HasParent() && cmd.HasSubCommands() { // cobra would print help, and call it a success
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usagef("there is no command %q: %s --help lists them", args[0], cmd.CommandPath())
+			}
+			return cmd.Help()
+		}
+		cmd.Args = cobra.ArbitraryArgs
+	} else if check := cmd.Args; check != nil {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
 			if check(cmd, args) == nil {
 				return nil
