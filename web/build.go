@@ -127,6 +127,15 @@ func (d document) LogsPath(uuid string) string { return LogsPath(d.Tenant, uuid)
 // GalleryPath is the gallery of a build's images beside those of another.
 func (d document) GalleryPath(uuid, beside string) string { return GalleryPath(d.Tenant, uuid, beside) }
 
+// Named is a build as vitrine's commands take it: by the address of its page, so that
+// they do as they were copied, wherever that is.
+func (d document) Named(uuid string) string {
+	if d.PublicURL == "" {
+		return short(uuid)
+	}
+	return d.PublicURL + BuildPath(d.Tenant, uuid)
+}
+
 // operand is a path as an argument that no program takes for a flag.
 func operand(p string) string {
 	if strings.HasPrefix(p, "-") {
@@ -140,8 +149,9 @@ func operand(p string) string {
 // Why and View are empty where there is nothing for them.
 type opening struct{ Why, View, Get, Cat, Stock string }
 
-// Opening is how to open the build's first sealed artifact, or nil.
-func (p BuildPage) Opening() *opening {
+// Opening is how to open the first sealed artifact of the build, which is named as
+// [document.Named] does; or nil.
+func (p BuildPage) Opening(build string) *opening {
 	if !p.Build.Expired.IsZero() {
 		return nil
 	}
@@ -154,17 +164,17 @@ func (p BuildPage) Opening() *opening {
 			continue
 		}
 		o := &opening{
-			Get:   fmt.Sprintf("vitrine get %s%s -o logs/", partial, short(p.Build.UUID)),
-			Cat:   fmt.Sprintf("vitrine cat %s%s %s", partial, short(p.Build.UUID), operand(a.PlainPath())),
+			Get:   fmt.Sprintf("vitrine get %s%s -o logs/", partial, build),
+			Cat:   fmt.Sprintf("vitrine cat %s%s %s", partial, build, operand(a.PlainPath())),
 			Stock: "age -d -i KEY " + operand(path.Base(a.Path)),
 		}
 		if strings.HasSuffix(a.Path, vitrine.SealedSuffix) {
 			o.Stock += " | zstd -d"
 		}
 		if p.Build.State == vitrine.Finished {
-			o.View = "vitrine view " + short(p.Build.UUID)
+			o.View = "vitrine view " + build
 			if outcomeOf(p.Build).Kind == "bad" {
-				o.Why = "vitrine why " + short(p.Build.UUID)
+				o.Why = "vitrine why " + build
 			}
 		}
 		return o
@@ -174,10 +184,10 @@ func (p BuildPage) Opening() *opening {
 
 // Partial is the command that reads what has come of a build, should it be
 // interrupted; empty, if nothing has.
-func (p BuildPage) Partial() string {
+func (p BuildPage) Partial(build string) string {
 	for _, a := range p.Coming {
 		if a.Sealed {
-			return fmt.Sprintf("vitrine cat --partial %s %s", short(p.Build.UUID), operand(a.PlainPath()))
+			return fmt.Sprintf("vitrine cat --partial %s %s", build, operand(a.PlainPath()))
 		}
 	}
 	return ""

@@ -37,7 +37,7 @@ type Layout struct {
 	// Now is what relative times are told from.
 	Now time.Time
 	// PublicURL is where readers reach the server (https://logs.example.org).
-	// With it the commands on a build's page say which server to ask.
+	// With it the commands on a build's page name the build by its address.
 	PublicURL string
 }
 
@@ -121,7 +121,6 @@ var functions = template.FuncMap{
 	"keyringlink": keyringLink,
 	"link":        webLink,
 	"plural":      plural,
-	"short":       short,
 	"size":        size,
 	"whole":       whole,
 	"words":       commandWords,
