@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"vitrine"
+	"vitrine/test/allocs"
 )
 
 func TestParseContents(t *testing.T) {
@@ -30,7 +31,9 @@ func TestParseContents(t *testing.T) {
 func FuzzParseContents(f *testing.F) {
 	f.Add([]byte(`{"version":1,"names":{"hidden/1":"a/b.log"}}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		c, err := vitrine.ParseContents(text)
+		var c *vitrine.Contents
+		var err error
+		allocs.Check(t, 200*int64(len(text)), func() { c, err = vitrine.ParseContents(text) })
 		if err != nil {
 			return
 		}

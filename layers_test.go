@@ -47,6 +47,7 @@ var layers = map[string]struct {
 	"vitrine/server/zuul":                    {[]string{"vitrine", "vitrine/server/index", "vitrine/storage", "vitrine/zuul"}, "it says in Zuul's words what the index knows"},
 	"vitrine/retention":                      {[]string{"vitrine", "vitrine/server/index", "vitrine/storage"}, "what has had its time, records and the store say"},
 	"vitrine/server":                         {[]string{"vitrine", "vitrine/ansible", "vitrine/keyring", "vitrine/retention", "vitrine/server/index", "vitrine/server/zuul", "vitrine/signature", "vitrine/storage", "vitrine/web", "vitrine/zuul"}, "the server can't open a log: never crypto"},
+	"vitrine/test/allocs":                    {nil, "tests alone"},
 	"vitrine/test/browser":                   {nil, "tests alone"},
 	"vitrine/cmd/vitrine":                    {[]string{"*"}, "it joins them all"},
 	"vitrine/testdata":                       {nil, "files"},

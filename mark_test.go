@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"vitrine"
+	"vitrine/test/allocs"
 )
 
 func exampleMark() *vitrine.Mark {
@@ -55,7 +56,9 @@ func FuzzParseMark(f *testing.F) {
 	}
 	f.Add(text)
 	f.Fuzz(func(t *testing.T, b []byte) {
-		m, err := vitrine.ParseMark(b)
+		var m *vitrine.Mark
+		var err error
+		allocs.Check(t, 200*int64(len(b)), func() { m, err = vitrine.ParseMark(b) })
 		if err != nil {
 			return
 		}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"vitrine"
+	"vitrine/test/allocs"
 )
 
 // golden is the record in testdata, as its text and as what it says.
@@ -367,7 +368,9 @@ func FuzzParseRecord(f *testing.F) {
 	f.Add(bytes.Replace(b, []byte("codesearch"), []byte("\\u0063odesearch"), 1))
 	f.Add([]byte(`{"version":1}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		r, err := vitrine.ParseRecord(b)
+		var r *vitrine.Record
+		var err error
+		allocs.Check(t, 200*int64(len(b)), func() { r, err = vitrine.ParseRecord(b) }) // an artifact may be three bytes, and 136 in memory
 		if err != nil {
 			if !errors.Is(err, vitrine.ErrRecord) {
 				t.Errorf("%v is no ErrRecord", err)

@@ -2,14 +2,17 @@ package crypto
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 
 	"filippo.io/age"
 
 	"vitrine/ngram"
+	"vitrine/test/allocs"
 )
 
 func openAtBytes(t *testing.T, sealed []byte, id age.Identity) *ReaderAt {
@@ -126,6 +129,53 @@ func TestMayHold(t *testing.T) {
 	}
 }
 
+// mostToOpen is what OpenAt may allocate: whatever the tables claim, what they take
+// of the file, a few times over.
+func mostToOpen(sealed []byte) int64 { return 24 * int64(len(sealed)) }
+
+// T-8.3: tables that claim far more than there is take no memory for it.
+func TestHostileTablesAllocate(t *testing.T) {
+	key := newKey(t)
+	frame := encoder().EncodeAll([]byte("a log\n"), nil)
+	entry := func(b []byte, plain int) seekEntry { return seekEntry{uint32(len(b)), uint32(plain)} }
+	claim := func(frames uint32) []byte {
+		b := withTable(frame, 6)
+		binary.LittleEndian.PutUint32(b[len(b)-seekFooterSize:], frames)
+		return b
+	}
+	indexed := func(index []byte) []byte {
+		lines := appendLineTable(nil, lineTable{1, []uint32{1}})
+		return appendSeekTable(slices.Concat(frame, index, lines), []seekEntry{entry(frame, 6), entry(index, 0), entry(lines, 0)})
+	}
+	lines := appendLineTable(nil, lineTable{})
+	many := make([]seekEntry, 200_000)
+	for i := range many {
+		many[i] = seekEntry{0, maxFrameSize}
+	}
+	for name, stream := range map[string][]byte{
+		"2^20 frames":              claim(maxFrames),
+		"2^32-1 frames":            claim(math.MaxUint32),
+		"frames of no bytes":       appendSeekTable(slices.Clone(frame), append(many, entry(frame, 6))),
+		"a line table too long":    appendSeekTable(slices.Concat(frame, lines), []seekEntry{entry(frame, 6), {uint32(len(lines)) + 4<<20, 0}}),
+		"an index of 2 GiB":        indexed(ownFrame(nil)[:skippableHeader]),
+		"an index that is a bomb":  indexed(ownPacked(bomb(2<<30, 10000))),
+		"an index that is a liar":  indexed(ownPacked(bomb(maxSearchIndex, 10000))),
+		"an index of many a frame": indexed(ownFrame(binary.AppendUvarint([]byte{1}, 1<<63))),
+		"an index of many blocks":  indexed(ownFrame(binary.AppendUvarint(nil, 1<<40))),
+	} {
+		sealed := sealStream(t, stream, key)
+		var r *ReaderAt
+		var err error
+		allocs.Check(t, mostToOpen(sealed), func() { r, err = OpenAt(bytes.NewReader(sealed), int64(len(sealed)), key) })
+		if err == nil {
+			allocs.Check(t, mostForIndex, func() { _, _, err = r.MayHold(ngram.NewQuery("a log")) })
+		}
+		if !errors.Is(err, ErrAltered) && name != "frames of no bytes" {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+}
+
 // OpenAt gives out what Open gives out, whatever the stream is.
 func FuzzOpenAt(f *testing.F) {
 	key := newKey(f)
@@ -143,14 +193,18 @@ func FuzzOpenAt(f *testing.F) {
 	f.Fuzz(func(t *testing.T, stream []byte, at uint32, flip byte) {
 		sealed := sealStream(t, stream, key)
 		sealed[int(at)%len(sealed)] ^= flip
-		r, err := OpenAt(bytes.NewReader(sealed), int64(len(sealed)), key)
+		var r *ReaderAt
+		var err error
+		allocs.Check(t, mostToOpen(sealed), func() { r, err = OpenAt(bytes.NewReader(sealed), int64(len(sealed)), key) })
 		if err == nil && r.Size() > 64<<20 {
 			return
 		}
 		var got []byte
 		if err == nil {
 			got, err = openAtAll(sealed, key)
-			if _, _, e := r.MayHold(ngram.NewQuery("a log")); e != nil && !errors.Is(e, ErrCorrupt) {
+			var e error
+			allocs.Check(t, mostForIndex, func() { _, _, e = r.MayHold(ngram.NewQuery("a log")) })
+			if e != nil && !errors.Is(e, ErrCorrupt) {
 				t.Fatalf("MayHold: %v", e)
 			}
 			if n, ok := r.Lines(); ok && (n < 0 || n > r.Size()) {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"vitrine/ngram"
+	"vitrine/test/allocs"
 )
 
 func TestSearchIndexRoundTrip(t *testing.T) {
@@ -64,8 +65,11 @@ func TestSearchIndexIsBounded(t *testing.T) {
 }
 
 // ownFrame is a search index as a stranger may have made it.
-func ownFrame(plain []byte) []byte {
-	packed := encoder().EncodeAll(plain, []byte(searchIndexTag))
+func ownFrame(plain []byte) []byte { return ownPacked(encoder().EncodeAll(plain, nil)) }
+
+// ownPacked is one of what may be no zstd frame.
+func ownPacked(packed []byte) []byte {
+	packed = append([]byte(searchIndexTag), packed...)
 	return append(appendSkippableHeader(nil, ownMagic, uint32(len(packed))), packed...)
 }
 
@@ -79,15 +83,11 @@ func TestSearchIndexRefusals(t *testing.T) {
 	if blocks, err := parseSearchIndex(later, 7); blocks != nil || err != nil {
 		t.Errorf("a later version: %d blocks, error %v, want none", len(blocks), err)
 	}
-	packed := func(b []byte) []byte {
-		b = append([]byte(searchIndexTag), b...)
-		return append(appendSkippableHeader(nil, ownMagic, uint32(len(b))), b...)
-	}
 	for name, frame := range map[string][]byte{
 		"nothing":             nil,
 		"a line table":        appendLineTable(nil, lineTable{}),
 		"padding":             appendSkippableHeader(nil, skippableMagic, 0),
-		"no zstd":             packed([]byte("no zstd at all")),
+		"no zstd":             ownPacked([]byte("no zstd at all")),
 		"cut":                 good[:len(good)-9],
 		"a bit flipped":       append(slices.Clone(good[:len(good)-9]), append([]byte{good[len(good)-9] ^ 1}, good[len(good)-8:]...)...),
 		"a frame too few":     ownFrame(plain(2, 3, 3)),
@@ -99,8 +99,8 @@ func TestSearchIndexRefusals(t *testing.T) {
 		"2^63 blocks":         ownFrame(binary.AppendUvarint(nil, 1<<63)),
 		"2^63 frames":         ownFrame(binary.AppendUvarint([]byte{1}, 1<<63)),
 		"10 MiB decompressed": ownFrame(make([]byte, 10<<20)),
-		"a liar":              packed(bomb(1<<20, 100)),
-		"2 GiB claimed":       packed(bomb(2<<30, 10)),
+		"a liar":              ownPacked(bomb(1<<20, 100)),
+		"2 GiB claimed":       ownPacked(bomb(2<<30, 10)),
 		"too large":           make([]byte, maxSearchIndex+1),
 	} {
 		if blocks, err := parseSearchIndex(frame, 7); err == nil {
@@ -109,22 +109,34 @@ func TestSearchIndexRefusals(t *testing.T) {
 	}
 }
 
+// mostForIndex is what parsing an index may allocate: what it is decompressed into,
+// which the decoder makes larger by a block before it refuses more, and the sets.
+const mostForIndex = 3 * maxSearchIndex
+
+// The sets are not drawn: they are large, and any bytes are one.
 func FuzzSearchIndex(f *testing.F) {
-	f.Add(append([]byte{2, 3, 4}, make([]byte, 2*ngram.Size)...), uint16(7))
-	f.Add([]byte{0}, uint16(0))
-	f.Fuzz(func(t *testing.T, plain []byte, frames uint16) {
-		blocks, err := parseSearchIndex(ownFrame(plain), int(frames))
-		if err != nil {
-			return
+	f.Add([]byte{2, 3, 4}, uint8(2), []byte{}, uint16(7))
+	f.Add([]byte{0}, uint8(0), []byte{}, uint16(0))
+	f.Add([]byte{1, 1}, uint8(1), ownFrame([]byte{0})[skippableHeader:], uint16(1))
+	f.Add([]byte{}, uint8(0), append([]byte(searchIndexTag), bomb(maxSearchIndex, 67)...), uint16(1))
+	sets := bytes.Repeat([]byte("any bytes are a set of grams...."), 3*ngram.Size/32)
+	f.Fuzz(func(t *testing.T, head []byte, n uint8, packed []byte, frames uint16) {
+		plain := slices.Concat(head, sets[:int(n%4)*ngram.Size])
+		asItIs := append(appendSkippableHeader(nil, ownMagic, uint32(len(packed))), packed...)
+		for _, frame := range [][]byte{ownFrame(plain), asItIs} {
+			var blocks []*searchBlock
+			var err error
+			allocs.Check(t, mostForIndex, func() { blocks, err = parseSearchIndex(frame, int(frames)) })
+			if err != nil || blocks == nil {
+				continue
+			}
+			left := int(frames)
+			for _, b := range blocks {
+				left -= b.frames
+			}
+			if left != 0 || len(blocks) > maxBlocks {
+				t.Fatalf("%d blocks for %d frames, %d are left", len(blocks), frames, left)
+			}
 		}
-		left := int(frames)
-		for _, b := range blocks {
-			left -= b.frames
-		}
-		if left != 0 || len(blocks) > maxBlocks {
-			t.Fatalf("%d blocks for %d frames, %d are left", len(blocks), frames, left)
-		}
-		// And as it is, packed by whoever.
-		parseSearchIndex(append(appendSkippableHeader(nil, ownMagic, uint32(len(plain))), plain...), int(frames))
 	})
 }

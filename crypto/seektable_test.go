@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"vitrine/test/allocs"
 )
 
 func TestSeekTableRoundTrip(t *testing.T) {
@@ -77,7 +79,9 @@ func FuzzSeekTable(f *testing.F) {
 	f.Add(appendSeekTable(nil, []seekEntry{{10, 20}, {30, 40}})[skippableHeader:])
 	f.Add(appendSeekTable(nil, nil)[skippableHeader:])
 	f.Fuzz(func(t *testing.T, b []byte) {
-		entries, err := parseSeekTable(b)
+		var entries []seekEntry
+		var err error
+		allocs.Check(t, int64(len(b)), func() { entries, err = parseSeekTable(b) })
 		if err != nil {
 			return
 		}

@@ -1,11 +1,11 @@
 package remote_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"vitrine/remote"
+	"vitrine/test/allocs"
 )
 
 func openCache(t testing.TB, dir string, max int64) *remote.Cache {
@@ -432,9 +433,11 @@ func TestCacheOfSeveral(t *testing.T) {
 	readers.Wait()
 }
 
-// A file of the cache may hold anything.
+// A file of the cache may hold anything: it is cut, or has another beginning, or a
+// byte somewhere is another.
 func FuzzCacheFile(f *testing.F) {
-	s := newSource(40 * kib)
+	const size = 40 * kib
+	s := newSource(size)
 	dir := f.TempDir()
 	file := s.open(f, s.in(openCache(f, dir, mib)))
 	s.read(f, file, 0, 20*kib)
@@ -444,21 +447,30 @@ func FuzzCacheFile(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(good)
-	f.Add(good[:100])
-	f.Add([]byte(fmt.Sprintf("%-44136s", "vitrine cache 1\n")))
+	head := good[:56] // header and table
+	f.Add(head, uint32(len(good)), uint32(0), byte(0))
+	f.Add(head, uint32(100), uint32(5000), byte(1))
+	f.Add(bytes.Repeat(head[48:], 7), uint32(len(good)), uint32(5000), byte(1))
+	f.Add([]byte("vitrine cache 1\n                        "), uint32(len(good)), uint32(0), byte(0))
 	name := filepath.Base(path)
-	f.Fuzz(func(t *testing.T, text []byte) {
+	f.Fuzz(func(t *testing.T, head []byte, cut, at uint32, flip byte) {
+		text := bytes.Clone(good)
+		copy(text, head)
+		text[int(at)%len(text)] ^= flip
+		text = text[:min(int(cut), len(text))]
 		dir := t.TempDir()
 		c := openCache(t, dir, mib)
 		if err := os.WriteFile(filepath.Join(dir, "objects", name), text, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		s := newSource(40 * kib)
-		f := s.open(t, s.in(c))
-		s.read(t, f, 10*kib, 20*kib)
-		s.read(t, f, 0, 40*kib)
-		f.Close()
+		s := newSource(size)
+		options := s.in(c)
+		allocs.Check(t, 16*size, func() { // a few times the object, whatever the file says
+			f := s.open(t, options)
+			s.read(t, f, 10*kib, 20*kib)
+			s.read(t, f, 0, size)
+			f.Close()
+		})
 	})
 }
 

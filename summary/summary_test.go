@@ -11,6 +11,7 @@ import (
 
 	"vitrine"
 	"vitrine/outline"
+	"vitrine/test/allocs"
 )
 
 // scan returns what a log tells, whose bytes come in pieces of a size.
@@ -313,7 +314,9 @@ func FuzzScanner(f *testing.F) {
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(`{"version":1,"logs":[{"path":"a.log","lines":3,"failures":[{"line":1,"kind":"failed","task":"t","host":"h","message":"m"}],"recap":[{"name":"h","ok":1}]}],"omitted":1}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		s, err := Parse(text)
+		var s *Summary
+		var err error
+		allocs.Check(t, 200*int64(len(text)), func() { s, err = Parse(text) })
 		if err != nil {
 			return
 		}
