@@ -1,4 +1,6 @@
-// Package allocs holds parsers to a bound on what they allocate, in tests.
+// Package allocs holds parsers to a bound on what they allocate.
+//
+// It is for tests, and must never be in what is built.
 package allocs
 
 import (
