@@ -22,7 +22,7 @@ func FuzzCollect(f *testing.F) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		h := newHistory(t)
 		var builds []build
-		for i := range 5 + r.IntN(25) {
+		for i := range 2 + r.IntN(10) {
 			b := build{uuid: uuidOf(100 + i), job: []string{"a", "b", "c"}[r.IntN(3)], nonVoting: r.IntN(5) == 0}
 			b.started = time.Duration(r.IntN(60*24)) * time.Hour
 			b.result = []vitrine.Result{vitrine.Success, vitrine.Success, "FAILURE", ""}[r.IntN(4)]

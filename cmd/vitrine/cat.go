@@ -28,7 +28,9 @@ With --lines, --from-line, --bytes or --around, or with #L120-L140 at the end of
 ARTIFACT or of BUILD's address, it fetches and opens that part alone. Each piece
 of it is authenticated as sealed to you. The hash in the record is one of the
 whole, so it is not checked then; vitrine verify does. In a pager the same holds,
-since that fetches no more than you look at.
+since that fetches no more than you look at. A public file is not sealed, so of a
+part nothing is checked; but one of up to 1 MiB is read whole, and its hash checked
+before a byte is printed.
 
 On a terminal, and in a pager, colours stay, and what else a terminal would obey
 is shown as ^[ and the like, and a carriage return within a line as the end of

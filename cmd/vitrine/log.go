@@ -39,7 +39,8 @@ func (l *remoteLog) Close() error {
 
 // openLog opens an artifact to be read by parts: its plaintext, if it is sealed.
 // What is read is not held against the hash in the record, which is of the whole;
-// of a file that lies whole in the cache it is. But the header is held against the
+// of a file that lies whole in the cache it is, and of a public one that is short or
+// read from beginning to end. But the header of a sealed one is held against the
 // record, if that names it: under its key only the publisher and the readers of
 // the file can have sealed what is read.
 func openLog(ctx context.Context, c *client.Client, record *vitrine.Record, a vitrine.Artifact, ids []age.Identity, cache *remote.Cache) (*remoteLog, error) {
@@ -49,7 +50,13 @@ func openLog(ctx context.Context, c *client.Client, record *vitrine.Record, a vi
 	})
 	l := &remoteLog{stored: stored, name: a.Name, record: record, path: a.Path}
 	if !a.Sealed {
-		l.Log = lines.New(stored)
+		src, err := openPublic(stored, a)
+		if err != nil {
+			err = l.explain(err)
+			stored.Close()
+			return nil, err
+		}
+		l.Log = lines.New(src)
 		return l, nil
 	}
 	opened, err := crypto.OpenAt(stored, a.Size, ids...)
