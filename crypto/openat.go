@@ -45,6 +45,7 @@ type ReaderAt struct {
 	search  Span        // of the stream, that is the search index; none: no bytes
 	tables  int64       // bytes of the seek table and its header
 	largest int64       // bytes that a frame takes, compressed and not
+	large   bool        // one is larger than any that Seal writes
 	cache   frameCache
 	blocks  searchBlocks
 }
@@ -215,7 +216,9 @@ func (r *ReaderAt) takeTable(entries []seekEntry) error {
 				n := r.feeds[len(r.frames)]
 				r.feeds = append(r.feeds, n+int64(lines.feeds[len(r.frames)]))
 			}
-			r.frames = append(r.frames, dataFrame{at, r.size, e.compressed, e.decompressed})
+			f := dataFrame{at, r.size, e.compressed, e.decompressed}
+			r.frames = append(r.frames, f)
+			r.large = r.large || f.large()
 			r.size += int64(e.decompressed)
 			r.largest = max(r.largest, int64(e.compressed)+int64(e.decompressed))
 		}
@@ -285,17 +288,29 @@ func (r *ReaderAt) ReadAt(p []byte, off int64) (n int, err error) {
 		return 0, fmt.Errorf("open: read at %d", off)
 	}
 	for i := r.frameAt(off); n < len(p) && i < len(r.frames); i++ {
-		f := r.frames[i]
-		plain, err := r.cache.get(i, int64(f.plain), func() ([]byte, error) { return r.open(i) })
+		c, err := r.readFrame(p[n:], i, off+int64(n)-r.frames[i].off)
 		if err != nil {
 			return n, err
 		}
-		n += copy(p[n:], plain[off+int64(n)-f.off:])
+		n += c
 	}
 	if n < len(p) {
 		return n, io.EOF
 	}
 	return n, nil
+}
+
+// readFrame copies from the plaintext of a frame what there is from off on.
+func (r *ReaderAt) readFrame(p []byte, i int, off int64) (int, error) {
+	f := r.frames[i]
+	if f.large() {
+		return theLarge.read(p, r, i, off)
+	}
+	plain, err := r.cache.get(i, int64(f.plain), func() ([]byte, error) { return r.open(i) })
+	if err != nil {
+		return 0, err
+	}
+	return copy(p, plain[off:]), nil
 }
 
 // frameAt is the index of the frame that holds the byte at off, or how many
@@ -309,11 +324,11 @@ func (r *ReaderAt) frameAt(off int64) int {
 
 // open reads and decompresses one frame.
 func (r *ReaderAt) open(i int) ([]byte, error) {
-	f := &packedFrame{done: make(chan struct{}, 1)}
+	f := new(packedFrame)
 	if err := r.load(f, i, r.stream.read); err != nil {
 		return nil, err
 	}
-	r.unpack(f)
+	r.decompress(f)
 	return f.plain, f.err
 }
 
@@ -338,9 +353,14 @@ func (r *ReaderAt) load(f *packedFrame, i int, read func([]byte, int64) error) e
 	return nil
 }
 
-// unpack makes plaintext of a frame that was loaded. Lines are found by the table, so
-// one that lies would give others than those that were asked for, without a word.
 func (r *ReaderAt) unpack(f *packedFrame) {
+	r.decompress(f)
+	f.done <- struct{}{}
+}
+
+// decompress makes plaintext of a frame that was loaded. Lines are found by the table,
+// so one that lies would give others than those that were asked for, without a word.
+func (r *ReaderAt) decompress(f *packedFrame) {
 	if r.raw {
 		f.plain, f.packed = f.packed, f.plain
 	} else if f.decompress(); f.err == nil && f.feeds >= 0 {
@@ -348,7 +368,6 @@ func (r *ReaderAt) unpack(f *packedFrame) {
 			f.err = fmt.Errorf("%w: %d line feeds in a frame, the line table says %d", ErrAltered, n, f.feeds)
 		}
 	}
-	f.done <- struct{}{}
 }
 
 // checkFrame reports what is wrong with b if it is not one frame, from its first

@@ -14,6 +14,8 @@ const (
 	// first, since many stop after some lines, then twice as much each time.
 	firstPrefetch = 256 << 10
 	maxPrefetch   = 8 << 20
+	// largePiece is how much is copied at once of a large frame.
+	largePiece = 256 << 10
 )
 
 // allInFlight is what readers that begin while others read share, as maxInFlight is
@@ -49,13 +51,14 @@ type aheadReader struct {
 	stop  chan struct{}     // closed when no more are wanted
 	frame *packedFrame      // whose plaintext is being read
 	rest  []byte            // of it
+	large []byte            // in its place, where frames are large
 	err   error
 }
 
 // start begins to read ahead.
 func (a *aheadReader) start() {
-	// Of the largest frames only as many as make maxInFlight, and fewer where others
-	// read too: they keep the cores busy together.
+	// Only as many as make maxInFlight, and fewer where others read too: they keep the
+	// cores busy together.
 	most := min(maxInFlight, allInFlight/readers.Add(1))
 	depth := min(2*int64(parallel()), max(1, most/max(1, a.r.largest)))
 	a.queue = make(chan *packedFrame, depth)
@@ -73,6 +76,9 @@ func (a *aheadReader) more() bool {
 	if a.err != nil || len(a.rest) > 0 {
 		return a.err == nil
 	}
+	if a.r.large {
+		return a.moreOfLarge()
+	}
 	if a.queue == nil {
 		a.start()
 	}
@@ -88,6 +94,18 @@ func (a *aheadReader) more() bool {
 	a.rest = a.frame.plain[a.off-a.frame.off:]
 	a.rest = a.rest[:min(int64(len(a.rest)), a.left)]
 	return true
+}
+
+// moreOfLarge is more in a file with large frames, of which none is opened ahead.
+func (a *aheadReader) moreOfLarge() bool {
+	if a.large == nil {
+		a.large = make([]byte, largePiece)
+	}
+	n, err := a.r.ReadAt(a.large[:min(largePiece, a.left)], a.off)
+	if a.rest = a.large[:n]; n == 0 {
+		a.err = err
+	}
+	return n > 0
 }
 
 func (a *aheadReader) took(n int) {
@@ -133,7 +151,7 @@ func (a *aheadReader) Close() error {
 		a.stop = nil
 		readers.Add(-1)
 	}
-	a.frame, a.rest, a.err = nil, nil, errors.New("open: reader is closed")
+	a.frame, a.rest, a.large, a.err = nil, nil, nil, errors.New("open: reader is closed")
 	return nil
 }
 
