@@ -85,6 +85,9 @@ func ParseMark(b []byte) (*Mark, error) {
 	if len(b) > MaxMarkSize {
 		return nil, fmt.Errorf("%w: %d bytes, more than %d", ErrMark, len(b), MaxMarkSize)
 	}
+	if err := boundLists(b); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMark, err)
+	}
 	m := new(Mark)
 	if err := json.Unmarshal(b, m); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMark, err)

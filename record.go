@@ -176,6 +176,9 @@ func ParseRecord(b []byte) (*Record, error) {
 	if len(b) > MaxRecordSize {
 		return nil, fmt.Errorf("%w: %d bytes, more than %d", ErrRecord, len(b), MaxRecordSize)
 	}
+	if err := boundLists(b); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrRecord, err)
+	}
 	r := new(Record)
 	if err := json.Unmarshal(b, r); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRecord, err)

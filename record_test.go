@@ -356,6 +356,21 @@ func TestRecordAtItsLimits(t *testing.T) {
 	}
 }
 
+// What a few bytes claim takes no memory before it is refused.
+func TestParseAllocates(t *testing.T) {
+	for _, list := range []string{"artifacts", "readers", "skipped_readers", "partial"} {
+		text := []byte(`{"version":1,"` + list + `":[{}` + strings.Repeat(",{}", vitrine.MaxRecordSize/3-20) + `]}`)
+		allocs.Check(t, 1<<20, func() {
+			if _, err := vitrine.ParseRecord(text); !errors.Is(err, vitrine.ErrRecord) {
+				t.Errorf("%s: %v", list, err)
+			}
+			if _, err := vitrine.ParseMark(text); !errors.Is(err, vitrine.ErrMark) {
+				t.Errorf("%s: %v", list, err)
+			}
+		})
+	}
+}
+
 // Whatever is accepted is exactly what would be written.
 func FuzzParseRecord(f *testing.F) {
 	b, r := golden(f)

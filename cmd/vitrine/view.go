@@ -34,8 +34,9 @@ machine alone can see: it is served on 127.0.0.1, below an address that can't be
 guessed, until its tab is closed or you press Ctrl-C. A log is fetched by parts,
 as they are looked at, and nothing is written to a disk.
 
-What is shown is authenticated as sealed to you; the hash in the record is of the
-whole, which is not fetched. vitrine verify and get check that.
+What is shown of a sealed log is authenticated as sealed to you; the hash in the
+record is of the whole, which is not fetched unless it is a public file of up to
+1 MiB. vitrine verify and get check that.
 
 BUILD is a uuid, the start of one, or the address of a build's page. With #L120 or
 #L120-L140 at the end of BUILD or ARTIFACT, the page begins there; BUILD may also
