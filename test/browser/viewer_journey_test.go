@@ -40,7 +40,7 @@ func TestViewerByKeyboard(t *testing.T) {
 	b.press("e")
 	b.until(selected + ` === "1600"`)
 	b.press("E")
-	b.until(selected + ` === "800" && ` + shownText(800) + `.includes("step 160")`)
+	b.until(selected + ` === "800" && ` + shownText(800) + `.includes("step 160") && document.querySelector("#heard").textContent.startsWith("line 800: ")`)
 	b.press("t")
 	b.until(selected + ` === "803"`)
 	b.press("n") // nothing is searched for
@@ -75,10 +75,12 @@ func TestViewerByKeyboard(t *testing.T) {
 	b.press("/", "s", "t", "e", "p", kb.Enter)
 	b.until(found + `.endsWith(" of 459")`)
 	at := eval[string](b, selected)
-	b.press("n")
-	b.until(selected + ` !== "` + at + `"`)
-	b.press("N")
-	b.until(selected + ` === "` + at + `"`)
+	for _, keys := range [][2]string{{"n", "N"}, {kb.Enter, "N"}} {
+		b.press(keys[0])
+		b.until(selected + ` !== "` + at + `"`)
+		b.press(keys[1])
+		b.until(selected + ` === "` + at + `"`)
+	}
 	b.press(kb.Escape)
 
 	b.press("g")
@@ -118,6 +120,7 @@ func TestViewerFoldsAndFilters(t *testing.T) {
 	b.press("Z")
 	b.until(said + ` === "401 folded" && (` + inSight + `.length > 10 && ` + inSight + `.every((n) => n < 3 || n > 2002 || n % 5 === 3))`)
 	b.shoot("view-folded")
+	b.press("f")
 	b.do(chromedp.Click(`#notes li:nth-child(2) button`, chromedp.ByQuery)) // what failed is unfolded where it is
 	b.until(selected + ` === "1600" && ` + inSight + `.includes(1600) && ` + inSight + `.includes(1603) && !(` + inSight + `.includes(1605))`)
 	b.press("Z")
@@ -173,11 +176,11 @@ func TestViewerKeepsPlace(t *testing.T) {
 	b.press(kb.Home, "j", "j", "j", "j")
 	b.until(first + ` === 5`)
 	back("the top line", first)
-	b.press(kb.Home)
-	b.do(chromedp.Click(`#what-all summary`, chromedp.ByQuery)) // with more room there is more to see, and less with less
-	b.press(kb.End)
-	b.until(inSight + `.includes(2006)`)
-	b.do(chromedp.Click(`#what-all summary`, chromedp.ByQuery))
+	b.press(kb.Home, "f", kb.End)
+	b.until(`document.querySelector("#notes").checkVisibility() && ` + inSight + `.includes(2006)`)
+	b.press("f") // with more room there is more to see, and less with less
+	b.until(`!document.querySelector("#notes").checkVisibility() && ` + inSight + `.includes(2006)`)
+	b.press("f")
 	b.until(`document.querySelector("#notes").checkVisibility() && ` + inSight + `.includes(2006)`)
 	b.quiet("keeps the place")
 }
@@ -415,7 +418,6 @@ func TestViewerWraps(t *testing.T) {
 	v := newViewer(t, deploy())
 	b := v.tab(t, chromium(t), phone, false, "#L1000")
 	b.until(selected + ` === "1000"`)
-	b.press("w")
 	b.until(`document.querySelector('[data-line="1001"]').offsetHeight > 60`)
 	b.shoot("view-wrapped")
 	b.press(kb.Home)

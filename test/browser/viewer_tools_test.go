@@ -49,7 +49,7 @@ func TestViewerPhoneTools(t *testing.T) {
 		t.Errorf("the tools: axe-core: %s", found)
 	}
 	b.do(chromedp.Click("#wrap", chromedp.ByQuery))
-	b.until(`document.querySelector(".pane.wrap") && !document.querySelector("#wrap").checkVisibility()`)
+	b.until(`document.querySelector(".pane:not(.wrap)") && !document.querySelector("#wrap").checkVisibility()`)
 	b.do(chromedp.Click("#rest", chromedp.ByQuery))
 	b.until(`document.querySelectorAll("#notes > li:not([hidden])").length === 3`)
 	b.quiet("on a phone")

@@ -24,6 +24,11 @@ export function say(text) {
   if (text) notice = setTimeout(() => say(""), noticed);
 }
 
+// hear tells those who hear the page alone.
+export function hear(text) {
+  by("heard").textContent = text;
+}
+
 const numbers = new Intl.NumberFormat("en");
 export const number = (n) => numbers.format(n);
 export const count = (n, one, many = `${one}s`) => `${number(n)} ${n === 1 ? one : many}`;

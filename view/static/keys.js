@@ -4,7 +4,7 @@ import { el, by, say } from "./dom.js";
 // keys joins keys with what they do; [keys, words, action].
 export function keys(list) {
   const actions = new Map(list.flatMap(([names, , action]) => names.map((name) => [name, action])));
-  const shown = { " ": "Space", ArrowDown: "↓", ArrowUp: "↑", "Shift+ArrowDown": "Shift ↓", "Shift+ArrowUp": "Shift ↑", "Shift+ ": "Shift Space" };
+  const shown = { " ": "Space", ArrowDown: "↓", ArrowUp: "↑", "Shift+ArrowDown": "Shift ↓", "Shift+ArrowUp": "Shift ↑", "Shift+ ": "Shift Space", "Shift+Enter": "Shift Enter" };
   by("keys").replaceChildren(...list.flatMap(([names, words]) => [
     el("dt", {}, ...names.flatMap((name, i) => [i > 0 ? " " : "", el("kbd", {}, shown[name] ?? name)])), el("dd", {}, words),
   ]));

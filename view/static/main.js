@@ -76,6 +76,10 @@ async function start() {
   // On a wide screen the outline is there as soon as it has something to show; where
   // somebody wants it, unless there is nothing.
   let wish = matchMedia("(min-width: 1000px)").matches, asked = false;
+  narrow.addEventListener("change", () => { // there it covers the log
+    if (narrow.matches) wish = false;
+    show();
+  });
   const nothing = () => panes.current.progress === "done" && panes.current.sections.list.length === 0;
   const outlined = () => {
     const { sections, progress } = panes.current;
@@ -88,8 +92,16 @@ async function start() {
   panes.addEventListener("download", () => selected.download());
   panes.addEventListener("sections", show);
   panes.addEventListener("select", () => selected.show(panes.current));
+  // The log needs the room once somebody looks at it; who opens what failed again, keeps it.
+  const what = by("what-all");
+  let settled = false;
+  what.querySelector("summary").addEventListener("click", () => { settled = true; });
   let place;
-  panes.addEventListener("move", () => {
+  panes.addEventListener("move", ({ detail }) => {
+    if (detail.user && !settled) {
+      settled = true;
+      what.open = false;
+    }
     clearTimeout(place);
     place = setTimeout(() => outline.follow(), 80);
   });
@@ -104,6 +116,14 @@ async function start() {
     wish = !document.body.classList.contains("outlined");
     asked = true;
     show();
+  };
+  const toggleWhat = () => {
+    if (by("what").hidden) return say("no summary says what failed");
+    settled = true;
+    what.open = !what.open;
+    if (what.open) what.querySelector(".note")?.focus();
+    else panes.current.focus();
+    return undefined;
   };
   const toJump = () => { jump.focus(); jump.select(); };
   const toSearch = () => { by("q").focus(); by("q").select(); };
@@ -139,6 +159,7 @@ async function start() {
       if (search.active) search.step(e.key === "N");
       else panes.current.step(errors, "error", e.key === "N");
     }],
+    [["Enter", "Shift+Enter"], "next and previous line found, in the field too", (e) => { if (search.active) search.step(e.shiftKey); }],
     [["e", "E"], "next and previous error", (e) => panes.current.step(errors, "error", e.key === "E")],
     [["t", "T"], "next and previous task or group", (e) => panes.current.step(starts, "task or group", e.key === "T")],
     [["g", ":"], "go to a line", toJump],
@@ -153,6 +174,7 @@ async function start() {
     [["d"], "download them, or the log", () => selected.download()],
     [["z", "Z"], "fold what is here; fold or unfold all", (e) => (e.key === "z" ? panes.current.scan(() => panes.current.fold(panes.current.here)) : panes.current.foldAll())],
     [["1", "2", "3"], "all lines; warnings and errors; errors", (e) => level(["all", "warning", "error"][e.key - 1])],
+    [["f"], "what failed: fold or open it", () => toggleWhat()],
     [["o"], "the outline", toggleOutline],
     [["w"], "wrap long lines", () => panes.wrap()],
     [["[", "]"], "previous and next log", (e) => panes.other(e.key === "]" ? 1 : -1)],

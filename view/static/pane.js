@@ -1,7 +1,7 @@
 // A pane shows one log: its lines, what is folded or filtered away, what was found
 // in it, what is selected. There are one or two.
 import { address } from "./api.js";
-import { el, say, bytes, count, number } from "./dom.js";
+import { el, hear, say, bytes, count, number } from "./dom.js";
 import { Hidden } from "./hidden.js";
 import { Lines } from "./lines.js";
 import { row } from "./row.js";
@@ -30,6 +30,7 @@ export class Pane extends EventTarget {
   limits = {}; // of each sort of marks of which there are more than were told: the first line
   level = "all";
   found; // by search.js
+  extending = false; // a line that is tapped is the selection's other end
   #folds = new Set();
   #opened = new Map();
   #marks = [];
@@ -50,6 +51,7 @@ export class Pane extends EventTarget {
   #untimed = false; // somebody wants to know the time here
   #partner; // the line that is at the time of the other pane's
   #anchor;
+  #jumped; // the line gone to, until it is announced
   #only; // there is no other log
   #told; // the timer of what is told
   #trouble; // why a scan ended early
@@ -59,7 +61,7 @@ export class Pane extends EventTarget {
     super();
     this.#only = artifacts.length === 1;
     this.#inner = el("div", { className: "rows", role: "rowgroup" });
-    this.#view = el("div", { className: "view", id, tabIndex: 0, role: "table", "aria-label": "lines of the log", "aria-busy": "true" }, this.#inner);
+    this.#view = el("div", { className: "view", id, tabIndex: 0, role: "table", "aria-busy": "true" }, this.#inner);
     this.#state = el("p", { className: "state", role: "status" });
     this.#note = el("span", { className: "size" });
     this.#picker = artifacts.length > 1
@@ -69,12 +71,13 @@ export class Pane extends EventTarget {
       draw: (n) => this.#draw(n), want: (list) => this.lines?.want(list), hidden: new Hidden(),
     });
     this.#bar = new Scrollbar(this.viewport, id);
-    this.element = el("section", { className: "pane", "aria-label": `log in ${id}` },
+    this.element = el("section", { className: "pane", },
       el("header", {}, this.#picker, this.#note, this.#download), el("div", { className: "window" }, this.#view, this.#bar.element, this.#state));
     this.viewport.addEventListener("move", (e) => {
       if (e.detail.user) this.#before = undefined;
       this.#emit("move", e.detail);
       this.#showMark();
+      this.#announce();
     });
     this.addEventListener("select", () => this.#label());
     this.#inner.addEventListener("click", (e) => this.#click(e));
@@ -94,9 +97,11 @@ export class Pane extends EventTarget {
   async open(artifact, selection) {
     this.close();
     this.artifact = artifact;
+    this.element.setAttribute("aria-label", artifact.path);
+    this.#view.setAttribute("aria-label", `lines of ${artifact.path}`);
     if (this.#picker.tagName === "SELECT") this.#picker.value = artifact.index;
     const lines = new Lines(artifact.index);
-    Object.assign(this, { lines, sections: new Sections([], 0), progress: undefined, limits: {}, level: "all", found: undefined, selection: undefined, asked: selection });
+    Object.assign(this, { lines, sections: new Sections([], 0), progress: undefined, limits: {}, level: "all", found: undefined, selection: undefined, asked: selection, extending: false });
     this.#before = this.#partner = undefined;
     this.#label();
     this.#folds.clear();
@@ -183,12 +188,13 @@ export class Pane extends EventTarget {
   #draw(n) {
     const { hidden } = this.viewport, section = this.sections.at(n);
     const before = n > 1 && this.level !== "all" ? hidden.range(n - 1) : undefined;
-    const line = this.lines.get(n);
+    const line = this.lines.get(n), kind = this.sections.kind(n) ?? line?.kind;
     const drawn = row(n, line, {
       href: fragment(this.artifact, this.#only, { from: n, to: n }),
       section, folded: section && this.#folds.has(n) && this.level === "all",
+      context: this.level !== "all" && !severe[this.level].includes(kind),
       gap: before ? before[1] - before[0] + 1 : 0,
-      kind: this.sections.kind(n) ?? line?.kind, hit: this.found?.at(n), current: this.found?.current === n,
+      kind, hit: this.found?.at(n), current: this.found?.current === n,
       selected: this.selection && n >= this.selection.from && n <= this.selection.to,
       opened: this.#opened.get(n), counted: this.lines.counted,
     });
@@ -203,7 +209,7 @@ export class Pane extends EventTarget {
     const n = Number(item.dataset.line), act = e.target.closest("button")?.dataset.act;
     if (e.target.closest("a.n")) {
       e.preventDefault();
-      if (e.shiftKey && this.selection) this.extend(n);
+      if ((e.shiftKey || this.extending) && this.selection) this.extend(n);
       else this.#select(n, n);
       this.#view.focus({ preventScroll: true });
     } else if (act === "fold") this.fold(n);
@@ -254,7 +260,7 @@ export class Pane extends EventTarget {
       say(`there is no line ${number(from)}: the log has ${count(total, "line")}`);
       return;
     }
-    this.#anchor = from;
+    this.#anchor = this.#jumped = from;
     this.#uncover(from);
     this.#select(from, Math.min(to, total));
     this.viewport.show(from, third, true);
@@ -268,14 +274,22 @@ export class Pane extends EventTarget {
     this.#select(this.#anchor, n);
   }
 
-  // grow extends it by a line, and keeps that in sight.
+  // grow extends it by a line that is shown, and keeps that in sight.
   grow(by) {
-    if (!this.selection) this.#select(this.viewport.first, this.viewport.first);
+    const { viewport } = this, { hidden, top } = viewport;
+    if (!this.selection || hidden.range(this.selection.from)) this.#select(top, top);
     const { from, to } = this.selection;
     const end = this.#anchor === to && from !== to ? from : to;
-    const next = Math.max(1, Math.min((from === to ? from : end) + by, this.lines.total));
+    const next = by < 0 ? hidden.previous(end - 1) : hidden.next(end + 1);
+    if (next < 1 || next > this.lines.total) return;
     this.extend(next);
-    if (next < this.viewport.first || next > this.viewport.last) this.viewport.show(next, by < 0 ? 0 : 1, true);
+    if (next < viewport.first || next > viewport.last) viewport.show(next, by < 0 ? 0 : 1, true);
+  }
+
+  // covered is how many of the lines selected are folded or filtered away.
+  get covered() {
+    const { from, to } = this.selection, { hidden } = this.viewport;
+    return to - from + 1 - (hidden.row(to + 1) - hidden.row(from));
   }
 
   unselect() {
@@ -289,7 +303,7 @@ export class Pane extends EventTarget {
   // here is the line that steps begin from.
   get here() {
     const { viewport, selection } = this;
-    return selection && viewport.sees(selection.from) ? selection.from : viewport.first;
+    return selection && viewport.sees(selection.from) ? selection.from : viewport.top;
   }
 
   // --- plays, tasks, groups
@@ -488,6 +502,14 @@ export class Pane extends EventTarget {
     if (at.top < box.top || at.bottom > box.bottom) this.viewport.scroll(at.top - box.top - third * box.height);
   }
 
+  // announce reads the line gone to out to those who don't see it.
+  #announce() {
+    const text = this.#inner.querySelector(`[data-line="${this.#jumped}"]:not(.absent) .text`)?.textContent;
+    if (text === undefined) return;
+    hear(`line ${number(this.#jumped)}: ${text.slice(0, 200)}`);
+    this.#jumped = undefined;
+  }
+
   hits(found) {
     this.found = found;
     this.#bar.mark({ hit: found?.lines ?? [] });
@@ -501,9 +523,7 @@ export class Pane extends EventTarget {
   // null if the lines have yet to come, and told of by "place" when they have.
   get timed() {
     const { viewport } = this;
-    let n = this.here;
-    if (n > 1 && viewport.offset(n) < 0) n = viewport.hidden.next(n + 1); // cut off
-    for (; n <= viewport.last; n = viewport.hidden.next(n + 1)) {
+    for (let n = this.here; n <= viewport.last; n = viewport.hidden.next(n + 1)) {
       const line = this.lines?.get(n);
       if (line?.time) return { time: line.time, offset: viewport.offset(n) };
       if (!line) {
@@ -544,7 +564,10 @@ export class Pane extends EventTarget {
     this.#view.focus({ preventScroll: true });
   }
 
+  get wrapped() { return this.element.classList.contains("wrap"); }
+
   wrap(on) {
+    if (on === this.wrapped) return;
     this.element.classList.toggle("wrap", on);
     this.viewport.refresh();
   }

@@ -3,6 +3,7 @@
 import { by, say } from "./dom.js";
 import { Pane } from "./pane.js";
 
+const narrow = 720; // pixels of a pane where lines are wrapped, unless somebody has said otherwise
 const settle = 120; // milliseconds after a move until the other pane follows
 
 // Panes tells of the pane in use by what Pane tells, and by "use" if it is another.
@@ -11,7 +12,7 @@ export class Panes extends EventTarget {
   #artifacts;
   #list = [];
   #timer;
-  #wrap = false;
+  #wrap; // what somebody has said
 
   constructor(artifacts) {
     super();
@@ -26,12 +27,12 @@ export class Panes extends EventTarget {
     const pane = new Pane(this.#artifacts, `pane-${this.#list.length + 1}`);
     this.#list.push(pane);
     by("panes").append(pane.element);
-    pane.wrap(this.#wrap);
+    new ResizeObserver(() => this.#fit()).observe(pane.element);
     pane.addEventListener("use", () => this.#use(pane));
     pane.addEventListener("move", ({ detail }) => { if (detail.user) this.#lead(pane); });
     pane.addEventListener("place", () => this.#lead(pane));
     for (const name of ["move", "select", "sections", "open", "download"]) {
-      pane.addEventListener(name, () => { if (pane === this.current) this.dispatchEvent(new Event(name)); });
+      pane.addEventListener(name, ({ detail }) => { if (pane === this.current) this.dispatchEvent(new CustomEvent(name, { detail })); });
     }
     return pane;
   }
@@ -70,9 +71,17 @@ export class Panes extends EventTarget {
   }
 
   wrap() {
-    this.#wrap = !this.#wrap;
-    by("wrap").setAttribute("aria-pressed", String(this.#wrap));
-    for (const pane of this.#list) pane.wrap(this.#wrap);
+    this.#wrap = !this.current.wrapped;
+    this.#fit();
+  }
+
+  // fit wraps lines where there is little room for them.
+  #fit() {
+    for (const pane of this.#list) {
+      const { clientWidth: width } = pane.element;
+      if (width > 0) pane.wrap(this.#wrap ?? width <= narrow);
+    }
+    by("wrap").setAttribute("aria-pressed", String(this.current.wrapped));
   }
 
   #lead(pane) {

@@ -3,15 +3,16 @@ import { el, bytes, count } from "./dom.js";
 import { tokens, states } from "./ansi.js";
 
 // row draws line n. With it come: its address, its section and whether that is folded, the
-// number of lines hidden before it, what kind it is, what was found in it, whether
+// number of lines hidden before it, what kind it is, whether it is only near one that is filtered for, what was found in it, whether
 // it is selected, and what of it is opened: {extra: pieces of a long line that
 // follow its text, at: bytes shown, states: whether all of them are shown}.
-export function row(n, line, { href, section, folded, gap, kind, hit, current, selected, opened, counted }) {
+export function row(n, line, { href, section, folded, gap, kind, context, hit, current, selected, opened, counted }) {
   const number_ = el("a", { className: "n", href, tabIndex: -1 }, counted ? String(n) : "·");
   const head = el("div", { className: "gutter", role: "rowheader" }, number_);
   const text = el("div", { className: "text", role: "cell", dir: "ltr" });
   const drawn = el("div", { className: "row", role: "row", "aria-rowindex": n }, head, text);
   if (kind) drawn.classList.add(`k-${kind}`);
+  if (context) drawn.classList.add("context");
   if (selected) drawn.classList.add("selected");
   if (section && section.end > section.line) head.prepend(fold(n, section, folded));
   if (line) content(text, n, line, hit, current, opened);

@@ -1,7 +1,7 @@
 // What is done with the lines that are selected: the address says which they are,
 // and they can be copied, kept in a file, and printed by a command.
 import { address, text } from "./api.js";
-import { el, by, say, bytes, count } from "./dom.js";
+import { el, by, say, bytes, count, number } from "./dom.js";
 
 const mostCopied = 8e6; // bytes; more is for a file
 
@@ -40,6 +40,11 @@ export class Selected {
   constructor(build) {
     this.#build = build;
     by("copy").addEventListener("click", () => this.copy());
+    by("extend").addEventListener("click", () => {
+      this.#pane.extending = !this.#pane.extending;
+      this.show(this.#pane);
+      if (this.#pane.extending) say("tap the number of the other line");
+    });
     by("copy-link").addEventListener("click", () => copied(build.page + fragment(this.#pane.artifact, false, this.#pane.selection), "the link"));
     by("copy-command").addEventListener("click", () => copied(by("command").textContent, "the command"));
   }
@@ -49,7 +54,9 @@ export class Selected {
     this.#pane = pane;
     const { selection, lines, artifact } = pane;
     const there = Boolean(selection && lines?.counted);
-    by("copy").hidden = !there;
+    for (const id of ["copy", "extend"]) by(id).hidden = !there;
+    if (!there) pane.extending = false;
+    by("extend").setAttribute("aria-pressed", String(pane.extending));
     by("copy-link").hidden = !there || !/^https?:/.test(this.#build.page);
     by("copy-command").hidden = by("command").hidden = !there || !this.#build.uuid;
     by("selected").textContent = there ? `${selection.from === selection.to ? "line" : "lines"} ${range(selection).replaceAll("L", "").replace("-", " to ")}` : "";
@@ -72,11 +79,11 @@ export class Selected {
   async #copy() {
     const { selection } = this.#pane;
     if (!selection) return;
-    const lines = count(selection.to - selection.from + 1, "line");
+    const { covered } = this.#pane, lines = count(selection.to - selection.from + 1, "line");
     try {
       const what = await text(this.#address(), mostCopied);
       if (what === undefined) say(`${lines} are more than ${bytes(mostCopied)}: download them`);
-      else await copied(what, lines);
+      else await copied(what, covered > 0 ? `${lines}, ${number(covered)} of them folded or filtered away` : lines);
     } catch (e) {
       say(e.message);
     }

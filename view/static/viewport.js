@@ -2,7 +2,7 @@
 // the log is: some rows around what is looked at are laid out, and the place is a
 // line and a distance from it. So moving is exact to the pixel however long the log is,
 // and no height is bounded.
-const unit = 20; // pixels of a line that is not wrapped; view.css says the same
+const unit = matchMedia("(pointer: coarse)").matches ? 24 : 20; // pixels of a line that is not wrapped; view.css says the same
 const far = 1e9;
 
 // Viewport tells by "move" that something else is to be seen, with {user: true} if
@@ -21,6 +21,7 @@ export class Viewport extends EventTarget {
   #stale = new Set(); // lines to be drawn anew
   #at = { line: 1, px: 0 }; // px of the window's top below the top of the line
   #y = 0;
+  #top; // of the window, on the screen
   #frame = 0;
   #end = false; // the last line is at the bottom
   #stuck = false; // there was nothing more to move to
@@ -47,17 +48,26 @@ export class Viewport extends EventTarget {
     new ResizeObserver(() => this.#resize()).observe(element);
   }
 
-  // resize keeps the end at the end, and in sight what is kept.
+  // resize keeps the end at the end, and in sight what is kept. Where the window's top
+  // has moved, since something above it was folded, lines stay where they are.
   #resize() {
-    const seen = this.kept && this.sees(this.kept);
+    const seen = this.kept && this.sees(this.kept), { top } = this.#element.getBoundingClientRect(), moved = top - this.#top;
+    this.#top = top;
     if (this.#end) this.show(this.total, 1);
+    else if (this.#y > 0) this.#shift(moved);
     this.#layout();
     const item = seen && this.#items.get(this.kept);
-    if (item) {
-      const { line, px } = this.#settle();
-      this.#at = { line, px: px + Math.max(0, item.offsetTop + item.offsetHeight - this.#y - this.height) };
-    }
+    if (item) this.#shift(Math.min(Math.max(0, item.offsetTop + item.offsetHeight - this.#y - this.height), item.offsetTop - this.#y));
     this.refresh();
+  }
+
+  // shift moves by pixels, and holds on to the line that was gone to: those above it
+  // may have yet to get their height.
+  #shift(px) {
+    if (!px) return;
+    const place = this.#settle();
+    if (this.#stuck) this.#at = place;
+    this.#at.px += px;
   }
 
   get rows() { return this.hidden.row(this.total + 1); }
@@ -71,6 +81,12 @@ export class Viewport extends EventTarget {
     if (part === 1 && line < this.total) this.#at.px = unit - this.height;
     this.#user ||= user;
     this.refresh();
+  }
+
+  // top is the first line whose beginning is in sight, if there is one.
+  get top() {
+    const next = this.offset(this.first) < 0 ? this.hidden.next(this.first + 1) : this.first;
+    return next <= this.last ? next : this.first;
   }
 
   // offset is how far below the top of the window a line is; undefined if it is not
