@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
 	"sync"
 	"testing"
 
@@ -108,5 +109,23 @@ func TestLargeFrameAltered(t *testing.T) {
 		if got, err := openAtAll(sealed, key); len(got) > 0 || !errors.Is(err, ErrAltered) {
 			t.Errorf("%d bytes, %v", len(got), err)
 		}
+	}
+}
+
+// Many small frames are decrypted a chunk at a time: a log of them takes no longer than
+// its sealed bytes do.
+func TestSmallFrames(t *testing.T) {
+	key := newKey(t)
+	const frames = 20_000
+	f := encoder().EncodeAll([]byte("x\n"), nil)
+	stream := appendSeekTable(bytes.Repeat(f, frames), slices.Repeat([]seekEntry{{uint32(len(f)), 2}}, frames))
+	sealed := sealStream(t, stream, key)
+	got := allocated(func() {
+		if plain, err := openAtAll(sealed, key); err != nil || !bytes.Equal(plain, bytes.Repeat([]byte("x\n"), frames)) {
+			t.Errorf("%d bytes, %v", len(plain), err)
+		}
+	})
+	if got > 30<<20 {
+		t.Errorf("allocated %d bytes", got)
 	}
 }

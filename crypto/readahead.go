@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync/atomic"
 )
 
@@ -162,8 +163,10 @@ type loader struct {
 	spare   <-chan *packedFrame
 	stop    <-chan struct{}
 	held    *sealedSpan
-	asked   int64 // of the source, up to where it was asked ahead
-	nextAsk int64 // how much it is asked for next
+	asked   int64  // of the source, up to where it was asked ahead
+	nextAsk int64  // how much it is asked for next
+	plain   []byte // of the stream, where frames are small
+	at      int64  // where that lies
 }
 
 // run loads the frames from first to last, until one fails or no more are wanted.
@@ -183,7 +186,7 @@ func (l *loader) run(first, last int) {
 		}
 		err := l.hold(i, last)
 		if err == nil {
-			err = l.r.load(f, i, l.r.stream.decrypt)
+			err = l.r.load(f, i, l.decrypt)
 		}
 		f.off = l.r.frames[i].off
 		f.err = err
@@ -225,6 +228,24 @@ func (l *loader) hold(i, last int) error {
 	var err error
 	l.held, err = s.src.hold(used, from, to-from)
 	return err
+}
+
+// decrypt is that of the stream. age takes memory for a whole chunk each time it is
+// asked, so of small frames all is decrypted that the chunks they end in hold.
+func (l *loader) decrypt(p []byte, off int64) error {
+	s, end := l.r.stream, off+int64(len(p))
+	if len(p) >= chunkSize {
+		return s.decrypt(p, off)
+	}
+	if off < l.at || end > l.at+int64(len(l.plain)) {
+		n := min((end+chunkSize-1)/chunkSize*chunkSize, s.size) - off
+		l.at, l.plain = off, slices.Grow(l.plain[:0], int(n))[:n]
+		if err := s.decrypt(l.plain, off); err != nil {
+			return err
+		}
+	}
+	copy(p, l.plain[off-l.at:])
+	return nil
 }
 
 // prefetch asks the source for what comes after to, up to end, so that some of it
