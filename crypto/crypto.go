@@ -15,6 +15,7 @@ package crypto
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"runtime"
 )
 
@@ -31,6 +32,10 @@ var (
 	ErrExtended  = damage("extended")
 	ErrAltered   = damage("altered")
 )
+
+// ErrSearchIndex says that a search index is not as it must be, though age says that it
+// is what was sealed. It matches ErrAltered and ErrCorrupt too.
+var ErrSearchIndex = fmt.Errorf("%w: search index", ErrAltered)
 
 // ErrForeign says that a file is intact, but not made as [Seal] makes it, and
 // goes beyond what [Open] opens. Stock tools may do it.

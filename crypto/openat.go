@@ -388,7 +388,7 @@ func checkFrame(b []byte, size uint64) error {
 	at := h.HeaderSize
 	for last := false; !last; {
 		if len(b)-at < 3 {
-			return errors.New("it does not end where the seek table says")
+			return errors.New("it does not end where it should")
 		}
 		var n int
 		n, last = zstdBlockSize(b[at:])
@@ -398,7 +398,7 @@ func checkFrame(b []byte, size uint64) error {
 		at += 4
 	}
 	if at != len(b) {
-		return errors.New("it does not end where the seek table says")
+		return errors.New("it does not end where it should")
 	}
 	return nil
 }

@@ -62,11 +62,12 @@ type searchBlocks struct {
 
 // MayHold returns the pieces of the plaintext that can hold a text which the
 // query is of, in order, by the search index sealed with the file. Beside them
-// none can. ok is false if there is no index, or if the query tells nothing.
+// none can. ok is false if there is no index, or if the query tells nothing. An index
+// that is none is [ErrSearchIndex]: then all else of the file may be read.
 //
 // The index is read with the first call and kept: it takes up to 8 MiB of memory.
 func (r *ReaderAt) MayHold(q ngram.Query) (spans []Span, ok bool, err error) {
-	if r.search.N == 0 || !q.Tells() {
+	if r.search.N == 0 || !q.Tells() || q.Longest() > minBlock {
 		return nil, false, nil
 	}
 	blocks, err := r.readSearchIndex()
@@ -113,7 +114,7 @@ func (r *ReaderAt) readSearchIndex() ([]*searchBlock, error) {
 		return r.blocks.all, nil
 	}
 	if r.search.N > maxSearchIndex {
-		return nil, fmt.Errorf("%w: search index of %d bytes", ErrAltered, r.search.N)
+		return nil, fmt.Errorf("%w of %d bytes, more than %d", ErrSearchIndex, r.search.N, maxSearchIndex)
 	}
 	b := make([]byte, r.search.N)
 	if err := r.stream.read(b, r.search.Off); err != nil {
@@ -121,7 +122,15 @@ func (r *ReaderAt) readSearchIndex() ([]*searchBlock, error) {
 	}
 	blocks, err := parseSearchIndex(b, len(r.frames))
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrAltered, err)
+		return nil, fmt.Errorf("%w: %w", ErrSearchIndex, err)
+	}
+	frame := 0
+	for i, b := range blocks {
+		from, _ := r.frameSpan(frame)
+		frame += b.frames
+		if _, to := r.frameSpan(frame - 1); to-from < minBlock && i < len(blocks)-1 {
+			return nil, fmt.Errorf("%w: block %d of %d has %d bytes", ErrSearchIndex, i, len(blocks), to-from)
+		}
 	}
 	r.blocks.read, r.blocks.all = true, blocks
 	return blocks, nil

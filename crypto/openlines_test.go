@@ -264,3 +264,33 @@ func TestLyingLineTable(t *testing.T) {
 		}
 	}
 }
+
+// An index that is well formed, and of blocks over three of which a text may reach, or
+// of other frames than there are, is told apart from a file that is altered.
+func TestBrokenSearchIndex(t *testing.T) {
+	key := newKey(t)
+	plain := bytes.Repeat([]byte("x"), minBlock/2)
+	frame := encoder().EncodeAll(plain, nil)
+	entry := seekEntry{uint32(len(frame)), uint32(len(plain))}
+	q := ngram.NewQuery("some text")
+	for _, c := range []struct {
+		name   string
+		blocks []*searchBlock
+		want   error
+	}{
+		{"as it should be", []*searchBlock{{frames: 2}, {frames: 1}}, nil},
+		{"a short block", []*searchBlock{{frames: 1}, {frames: 2}}, ErrSearchIndex},
+		{"of other frames", []*searchBlock{{frames: 2}}, ErrSearchIndex},
+	} {
+		index, lines := appendSearchIndex(nil, c.blocks), appendLineTable(nil, lineTable{3, make([]uint32, 3)})
+		entries := []seekEntry{entry, entry, entry, {compressed: uint32(len(index))}, {compressed: uint32(len(lines))}}
+		r := openAtBytes(t, sealStream(t, appendSeekTable(slices.Concat(frame, frame, frame, index, lines), entries), key), key)
+		spans, ok, err := r.MayHold(q)
+		if !errors.Is(err, c.want) || ok != (c.want == nil) || len(spans) > 0 || err != nil && !errors.Is(err, ErrAltered) {
+			t.Errorf("%s: %v, %v, %v", c.name, spans, ok, err)
+		}
+		if n, err := r.ReadAt(make([]byte, 10), r.Size()-10); n != 10 || err != nil {
+			t.Errorf("%s: the text: %d bytes, %v", c.name, n, err)
+		}
+	}
+}

@@ -15,6 +15,7 @@ const (
 	minSearched    = 2 * frameSize // bytes of plaintext; a shorter log is read as fast as its index
 	blockSize      = 8 << 20       // plaintext bytes of a block, as long as there are few blocks
 	maxBlocks      = 64
+	minBlock       = 128 << 10 // plaintext bytes of every block but the last at the least; a longer text might reach over three
 	// maxSearchIndex bounds the index in bytes, compressed or not.
 	maxSearchIndex = maxBlocks*(ngram.Size+4) + 1<<10
 )
@@ -88,52 +89,55 @@ func appendSearchIndex(b []byte, blocks []*searchBlock) []byte {
 // of so many frames with plaintext. An index of a version to come is nil.
 func parseSearchIndex(frame []byte, frames int) ([]*searchBlock, error) {
 	if len(frame) > maxSearchIndex {
-		return nil, fmt.Errorf("search index of %d bytes, more than %d", len(frame), maxSearchIndex)
+		return nil, fmt.Errorf("%d bytes, more than %d", len(frame), maxSearchIndex)
 	}
 	packed, ok := cutOwnFrame(frame, searchIndexTag)
 	if !ok {
 		if _, ok := cutOwnFrame(frame, searchIndexTag[:4]); ok {
 			return nil, nil
 		}
-		return nil, errors.New("search index: a frame of another kind")
+		return nil, errors.New("a frame of another kind")
 	}
 	var h zstd.Header
 	if err := h.Decode(packed); err != nil {
-		return nil, fmt.Errorf("search index: %w", err)
+		return nil, err
 	}
 	if !h.HasFCS {
-		return nil, errors.New("search index: a zstd frame that does not declare its size")
+		return nil, errors.New("a zstd frame that does not declare its size")
 	}
 	if h.FrameContentSize > maxSearchIndex {
-		return nil, fmt.Errorf("search index: %d bytes decompressed, more than %d", h.FrameContentSize, maxSearchIndex)
+		return nil, fmt.Errorf("%d bytes decompressed, more than %d", h.FrameContentSize, maxSearchIndex)
+	}
+	if err := checkFrame(packed, h.FrameContentSize); err != nil {
+		return nil, err
 	}
 	b, err := decoder().DecodeAll(packed, make([]byte, 0, h.FrameContentSize))
 	if err != nil {
-		return nil, fmt.Errorf("search index: %w", err)
+		return nil, err
 	}
 	n, b, err := cutUvarint(b)
 	if err != nil {
-		return nil, fmt.Errorf("search index: %w", err)
+		return nil, err
 	}
 	if n > maxBlocks {
-		return nil, fmt.Errorf("search index: %d blocks, more than %d", n, maxBlocks)
+		return nil, fmt.Errorf("%d blocks, more than %d", n, maxBlocks)
 	}
 	counts := make([]uint64, n)
 	left := uint64(frames)
 	for i := range counts {
 		if counts[i], b, err = cutUvarint(b); err != nil {
-			return nil, fmt.Errorf("search index: block %d of %d: %w", i, n, err)
+			return nil, fmt.Errorf("block %d of %d: %w", i, n, err)
 		}
 		if counts[i] == 0 || counts[i] > left {
-			return nil, fmt.Errorf("search index: block %d of %d has %d frames, %d are left", i, n, counts[i], left)
+			return nil, fmt.Errorf("block %d of %d has %d frames, %d are left", i, n, counts[i], left)
 		}
 		left -= counts[i]
 	}
 	if left > 0 {
-		return nil, fmt.Errorf("search index: %d frames are in no block", left)
+		return nil, fmt.Errorf("%d frames are in no block", left)
 	}
 	if uint64(len(b)) != n*ngram.Size {
-		return nil, fmt.Errorf("search index: %d bytes of sets for %d blocks", len(b), n)
+		return nil, fmt.Errorf("%d bytes of sets for %d blocks", len(b), n)
 	}
 	blocks := make([]*searchBlock, n)
 	for i := range blocks {

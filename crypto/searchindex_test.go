@@ -93,6 +93,7 @@ func TestSearchIndexRefusals(t *testing.T) {
 		"a frame too few":     ownFrame(plain(2, 3, 3)),
 		"a frame too many":    ownFrame(plain(2, 3, 5)),
 		"an empty block":      ownFrame(plain(2, 0, 7)),
+		"two zstd frames":     ownPacked(encoder().EncodeAll(nil, encoder().EncodeAll(plain(2, 3, 4), nil))),
 		"65 blocks":           ownFrame(append([]byte{65}, bytes.Repeat([]byte{1}, 65)...)),
 		"a set is missing":    ownFrame(plain(3, 1, 1, 5)),
 		"a byte too many":     ownFrame(append(plain(2, 3, 4), 0)),

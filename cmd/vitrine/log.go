@@ -119,6 +119,9 @@ func errReading(record *vitrine.Record, path string, err error) error {
 	if !strings.Contains(err.Error(), vitrine.ArtifactKey(record.UUID, path)) { // as those of the client
 		err = fmt.Errorf("open %s: %w", path, err)
 	}
+	if errors.Is(err, crypto.ErrSearchIndex) { // of which verify knows nothing
+		return fmt.Errorf("%w\n  --no-index searches without it", err)
+	}
 	if isUnverified(err) {
 		err = fmt.Errorf("%w\n  vitrine verify %s tells more", err, record.UUID)
 	}

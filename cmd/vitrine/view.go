@@ -224,12 +224,15 @@ func firstLog(record *vitrine.Record, told *summary.Summary) []vitrine.Artifact 
 }
 
 // mayHold asks the index of a sealed log where to look; one that is public, nil,
-// has none. If nothing is known, within is nil.
+// has none, and one that is broken is done without. If nothing is known, within is nil.
 func mayHold(sealed *crypto.ReaderAt, q ngram.Query) ([]grep.Span, bool, error) {
 	if sealed == nil {
 		return nil, false, nil
 	}
 	spans, ok, err := sealed.MayHold(q)
+	if errors.Is(err, crypto.ErrSearchIndex) {
+		return nil, false, nil
+	}
 	if !ok || err != nil {
 		return nil, false, err
 	}
