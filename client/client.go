@@ -35,6 +35,9 @@ type Client struct {
 	// StallAfter is how long an answer may pause before it counts as broken off;
 	// what is read is given up if it does not begin by then. New sets half a minute.
 	StallAfter time.Duration
+	// OnStall, if it is not nil, is called when what is read has stalled and is asked
+	// for again. It must be safe for concurrent use.
+	OnStall func()
 
 	base   *url.URL // of the server, without a trailing slash
 	tenant string

@@ -52,7 +52,7 @@ func (o *Object) OpenRange(ctx context.Context, off, n int64) (io.ReadCloser, er
 	if err != nil {
 		return nil, err
 	}
-	return &resumingBody{ReadCloser: r, reopen: func(read int64) (io.ReadCloser, error) {
+	return &resumingBody{ReadCloser: r, client: o.client, reopen: func(read int64) (io.ReadCloser, error) {
 		return o.open(ctx, off+read, n-read)
 	}}, nil
 }

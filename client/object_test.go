@@ -290,9 +290,13 @@ func TestObjectNeverWhole(t *testing.T) {
 		w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/1000", first, last))
 		w.Header().Set("Content-Length", fmt.Sprint(last-first+1))
 		w.WriteHeader(http.StatusPartialContent)
-		io.WriteString(w, "x")
+		sent := 1
+		if strings.HasSuffix(r.URL.Path, "/half") {
+			sent = (last - first + 2) / 2
+		}
+		io.WriteString(w, strings.Repeat("x", sent))
 		http.NewResponseController(w).Flush()
-		if strings.HasSuffix(r.URL.Path, "/stall") {
+		if !strings.HasSuffix(r.URL.Path, "/breaks") {
 			<-r.Context().Done()
 		}
 		panic(http.ErrAbortHandler)
@@ -311,8 +315,17 @@ func TestObjectNeverWhole(t *testing.T) {
 		t.Errorf("%d bytes by %d requests, error %v", len(text), requests.Load(), err)
 	}
 	c.StallAfter = 20 * time.Millisecond // where the machine is slow the first answer is late already
-	if text, err := read("stall"); err == nil || !strings.Contains(err.Error(), "stopped answering") || len(text) > 21 {
-		t.Errorf("%d bytes, error %v", len(text), err)
+	var told atomic.Int32
+	c.OnStall = func() { told.Add(1) }
+	for _, path := range []string{"stall", "half"} {
+		requests.Store(0)
+		told.Store(0)
+		if _, err := read(path); err == nil || !strings.Contains(err.Error(), "stopped answering") {
+			t.Errorf("%s: error %v", path, err)
+		}
+		if n, told := requests.Load(), told.Load(); n > 3 || told < n-1 || told > 2 {
+			t.Errorf("%s: %d requests, told of %d stalls", path, n, told)
+		}
 	}
 }
 

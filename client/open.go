@@ -22,7 +22,7 @@ func (c *Client) Open(ctx context.Context, key string) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &resumingBody{ReadCloser: r, reopen: func(off int64) (io.ReadCloser, error) {
+	return &resumingBody{ReadCloser: r, client: c, reopen: func(off int64) (io.ReadCloser, error) {
 		// Whoever answers now may not be who did before. That the object is the
 		// same one its reader sees by its hash; here its size must do.
 		again, now, err := c.open(ctx, key, off, -1, nil)
@@ -37,19 +37,26 @@ func (c *Client) Open(ctx context.Context, key string) (io.ReadCloser, error) {
 // maxReopens bounds how often one transfer is gone on with before another progress
 // bytes of it have come: a proxy may cut each answer, but a server that breaks off
 // and gives nothing does not keep its reader.
+//
+// To see that it stalls takes StallAfter each time, so of that there may be less
+// before progressStalled bytes have come.
 const (
-	maxReopens = 20
-	progress   = 16 << 10
+	maxReopens      = 20
+	progress        = 16 << 10
+	maxStalls       = 3
+	progressStalled = 1 << 20
 )
 
 // A resumingBody is the body of an answer that is asked for again, from the byte
 // that was not reached, when it breaks off.
 type resumingBody struct {
 	io.ReadCloser
-	reopen  func(off int64) (io.ReadCloser, error)
-	off     int64
-	from    int64 // reopens counts from this byte on
-	reopens int
+	client        *Client
+	reopen        func(off int64) (io.ReadCloser, error)
+	off           int64
+	from, stalled int64 // reopens and stalls count from these bytes on
+	reopens       int
+	stalls        int
 }
 
 func (b *resumingBody) Read(p []byte) (int, error) {
@@ -58,10 +65,21 @@ func (b *resumingBody) Read(p []byte) (int, error) {
 	if b.off-b.from >= progress {
 		b.from, b.reopens = b.off, 0
 	}
+	if b.off-b.stalled >= progressStalled {
+		b.stalled, b.stalls = b.off, 0
+	}
 	if err == nil || errors.Is(err, io.EOF) || b.reopens == maxReopens {
 		return n, err
 	}
 	b.reopens++
+	if errors.Is(err, errStalled) {
+		if b.stalls++; b.stalls == maxStalls {
+			return n, fmt.Errorf("%w, %d times in a row", err, maxStalls)
+		}
+		if b.client.OnStall != nil {
+			b.client.OnStall()
+		}
+	}
 	again, openErr := b.reopen(b.off)
 	if errors.Is(openErr, storage.ErrIntegrity) || errors.Is(openErr, remote.ErrChanged) {
 		return n, openErr // this is why it broke off

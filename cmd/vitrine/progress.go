@@ -5,6 +5,7 @@ import (
 	"hash"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/term"
@@ -28,6 +29,9 @@ type bar struct {
 	ended        bool
 }
 
+// onLine is the last bar that began, and may have the terminal's line.
+var onLine atomic.Pointer[bar]
+
 // newBar begins a bar for a number of files and of bytes; it may be told of more.
 func newBar(what string, files int, total int64) *bar {
 	fd := int(os.Stderr.Fd())
@@ -38,7 +42,9 @@ func newBar(what string, files int, total int64) *bar {
 	if err != nil || width < 40 {
 		width = 80
 	}
-	return &bar{what: what, start: time.Now(), width: width, files: files, total: total}
+	b := &bar{what: what, start: time.Now(), width: width, files: files, total: total}
+	onLine.Store(b)
+	return b
 }
 
 // add tells of n bytes more.

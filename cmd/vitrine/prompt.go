@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -21,7 +23,11 @@ func askPassphrase(ctx context.Context, prompt string) ([]byte, error) {
 		defer tty.Close()
 		fmt.Fprintf(tty, "%s: ", prompt)
 		defer fmt.Fprintln(tty)
-		return term.ReadPassword(int(tty.Fd()))
+		passphrase, err := readPassword(tty)
+		if errors.Is(err, io.EOF) {
+			err = fmt.Errorf("%s: none was given", prompt)
+		}
+		return passphrase, err
 	})
 }
 
@@ -61,7 +67,7 @@ func prompted[T any](ctx context.Context, ask func() (T, error)) (value T, err e
 		return ask()
 	}
 	restore := func() { term.Restore(int(tty.Fd()), before) }
-	unprompt.Store(&restore)
+	takeLine(restore)
 	defer unprompt.Store(nil)
 
 	type answer struct {
@@ -80,6 +86,13 @@ func prompted[T any](ctx context.Context, ask func() (T, error)) (value T, err e
 		restore()
 		return value, ctx.Err()
 	}
+}
+
+// takeLine gives a prompt the line of the terminal: no bar draws from here on, and
+// what one drew goes away.
+func takeLine(restore func()) {
+	unprompt.Store(&restore)
+	onLine.Load().aside(func() {})
 }
 
 // leaveTerminal gives the terminal back if a prompt has it that nobody waits for.

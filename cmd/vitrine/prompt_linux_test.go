@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"crypto/ed25519"
+	"encoding/pem"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,14 +14,15 @@ import (
 	"time"
 
 	"filippo.io/age"
+	"golang.org/x/crypto/ssh"
 	"golang.org/x/sys/unix"
 
 	"vitrine/crypto"
 )
 
-// Who gives a prompt up has a terminal afterwards that shows what is typed, and has
-// said so once.
-func TestPromptIsInterrupted(t *testing.T) {
+// Who gives a prompt up, or has nothing to say, has a terminal afterwards that shows
+// what is typed, and has said so once.
+func TestPromptGivenUp(t *testing.T) {
 	dir := t.TempDir()
 	id, err := age.GenerateX25519Identity()
 	if err != nil {
@@ -46,41 +49,80 @@ func TestPromptIsInterrupted(t *testing.T) {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	keyFile, sealedFile := filepath.Join(dir, "key.age"), filepath.Join(dir, "a.log.zst.age")
-	for name, text := range map[string][]byte{keyFile: key.Bytes(), sealedFile: sealed.Bytes()} {
+	_, signer, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, err := ssh.MarshalPrivateKeyWithPassphrase(signer, "", []byte("sesame"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyFile, sealedFile, signerFile := filepath.Join(dir, "key.age"), filepath.Join(dir, "a.log.zst.age"), filepath.Join(dir, "signer")
+	for name, text := range map[string][]byte{keyFile: key.Bytes(), sealedFile: sealed.Bytes(), signerFile: pem.EncodeToMemory(block)} {
 		if err := os.WriteFile(name, text, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
+	for _, args := range [][]string{
+		{"open", "-i", keyFile, "-o", "-", sealedFile},
+		{"publish", "--key", signerFile, "--keyring", "../../testdata/keyring/good/plain/keyring", "--store", dir, "--job", "infra-prod-service-codesearch", "--result", "SUCCESS", sealedFile},
+	} {
+		code, told := typed(t, "\x03", args...)
+		if code != exitInterrupted || strings.Count(told, "interrupted") != 1 {
+			t.Errorf("%s, interrupted: %d, want %d: %q", args[0], code, exitInterrupted, told)
+		}
+		code, told = typed(t, "\x04", args...)
+		if code != exitFailed || !strings.Contains(told, "none was given") {
+			t.Errorf("%s, nothing given: %d, want %d: %q", args[0], code, exitFailed, told)
+		}
+	}
+}
 
+// typed runs vitrine on a terminal of its own, where keys are typed when it asks for
+// a passphrase. It returns how that ended, and what the terminal has shown since.
+func typed(t *testing.T, keys string, args ...string) (code int, told string) {
+	t.Helper()
 	terminal, tty := openTerminal(t)
-	cmd := exec.Command(os.Args[0], "open", "-i", keyFile, "-o", "-", sealedFile)
+	cmd := exec.Command(os.Args[0], args...)
 	cmd.Env = append(os.Environ(), runAsVitrine+"=1", "GORACE="+raceExitsAtOnce)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = tty, tty, tty
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for told := ""; !strings.Contains(told, "passphrase"); {
-		var piece [256]byte
-		n, err := terminal.Read(piece[:])
-		if err != nil {
-			t.Fatalf("%q, %v", told, err)
+	const end = "-end-"
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		cmd.Wait()
+		fmt.Fprintln(tty, end)
+	}()
+	read := func(until string) (told string) {
+		for piece := make([]byte, 256); !strings.Contains(told, until); {
+			if strings.Contains(told, end) {
+				t.Fatalf("it ended: %q", told)
+			}
+			n, err := terminal.Read(piece)
+			if err != nil {
+				t.Fatalf("%q, %v", told, err)
+			}
+			told += string(piece[:n])
 		}
-		told += string(piece[:n])
+		return told
 	}
+	read("passphrase")
 	for echoes(t, tty) { // until it reads
 		time.Sleep(time.Millisecond)
 	}
-	if _, err := terminal.WriteString("\x03"); err != nil {
+	if _, err := terminal.WriteString(keys); err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != exitInterrupted {
-		t.Errorf("it ends with %v, want %d", err, exitInterrupted)
-	}
+	told = read(end)
+	<-ended
 	if !echoes(t, tty) {
 		t.Error("what is typed is not shown any more")
 	}
+	return cmd.ProcessState.ExitCode(), told
 }
 
 // openTerminal returns both sides of a terminal: that of its user, and that of
@@ -115,7 +157,7 @@ func echoes(t *testing.T, tty *os.File) bool {
 	return state.Lflag&unix.ECHO != 0
 }
 
-// How far something is does not write over a prompt.
+// How far something is does not write over a prompt, nor stand before it.
 func TestNoBarOverAPrompt(t *testing.T) {
 	terminal, tty := openTerminal(t)
 	stderr := os.Stderr
@@ -123,13 +165,21 @@ func TestNoBarOverAPrompt(t *testing.T) {
 	defer func() { os.Stderr = stderr }()
 	t.Setenv("TERM", "xterm")
 	b := newBar("get", 1, 10)
-	unprompt.Store(new(func()))
+	defer onLine.Store(nil)
+	b.add(5)
+	takeLine(func() {})
 	b.add(5)
 	fmt.Fprint(tty, "passphrase: ")
 	unprompt.Store(nil)
-	b.add(5)
-	var shown [256]byte
-	if n, err := terminal.Read(shown[:]); err != nil || !strings.HasPrefix(string(shown[:n]), "passphrase: ") {
-		t.Errorf("the terminal shows %q, %v", shown[:n], err)
+	var told string
+	for piece := make([]byte, 256); !strings.HasSuffix(told, "passphrase: "); {
+		n, err := terminal.Read(piece)
+		if err != nil {
+			t.Fatalf("%q, %v", told, err)
+		}
+		told += string(piece[:n])
+	}
+	if strings.Count(told, "get") != 1 || !strings.HasSuffix(told, "\r\x1b[Kpassphrase: ") {
+		t.Errorf("the terminal shows %q", told)
 	}
 }

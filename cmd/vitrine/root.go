@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -172,6 +173,11 @@ func newClient(cmd *cobra.Command) (*client.Client, error) {
 	c, err := client.New(server, tenant)
 	if err != nil {
 		return nil, usagef("%v", err)
+	}
+	if term.IsTerminal(int(os.Stderr.Fd())) {
+		c.OnStall = sync.OnceFunc(func() {
+			onLine.Load().aside(func() { fmt.Fprintln(os.Stderr, "vitrine: the server stopped answering; trying again") })
+		})
 	}
 	return c, nil
 }
