@@ -18,6 +18,8 @@ import (
 	"filippo.io/age"
 	"filippo.io/age/agessh"
 	"golang.org/x/crypto/ssh"
+
+	"vitrine/ngram"
 )
 
 // TestWriteVectors makes the test vectors. It is needed when the format gets a
@@ -211,6 +213,8 @@ func TestAddVectors(t *testing.T) {
 		{"search-beyond", "the line table names a search index that is not there", [][]byte{lines(7, 2)}},
 		{"search-no-index", "the line table names a frame as search index that is padding", [][]byte{appendSkippableHeader(nil, skippableMagic, 0), lines(1, 2)}},
 		{"search-other-frames", "the search index is of two frames, and there is one", [][]byte{appendSearchIndex(nil, []*searchBlock{{frames: 2}}), lines(1, 2)}},
+		{"search-two-zstd", "the search index is in two zstd frames", [][]byte{
+			ownPacked(encoder().EncodeAll(make([]byte, ngram.Size), encoder().EncodeAll([]byte{1, 1}, nil))), lines(1, 2)}},
 		{"search-bomb", "the search index decompresses to 2 GiB", [][]byte{ownFrame([]byte{0}), lines(1, 2)}},
 	} {
 		if v.file == "search-bomb" {
