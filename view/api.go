@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"vitrine"
 	"vitrine/lines"
 	"vitrine/summary"
 )
@@ -143,13 +144,14 @@ func (s *Server) getBuild(w http.ResponseWriter, r *http.Request) error {
 		Page      string           `json:"page"`
 		Start     time.Time        `json:"start_time,omitzero"`
 		End       time.Time        `json:"end_time,omitzero"`
+		Took      string           `json:"took"`
 		Project   string           `json:"project"`
 		Pipeline  string           `json:"pipeline"`
 		Change    int64            `json:"change"`
 		Patchset  string           `json:"patchset"`
 		Artifacts []artifact       `json:"artifacts"`
 		Summary   *summary.Summary `json:"summary"`
-	}{b.UUID, b.Job, b.Result, b.Page, b.Start, b.End, b.Project, b.Pipeline, b.Change, b.Patchset, artifacts, b.Summary})
+	}{b.UUID, b.Job, b.Result, b.Page, b.Start, b.End, vitrine.DurationText(b.End.Sub(b.Start)), b.Project, b.Pipeline, b.Change, b.Patchset, artifacts, b.Summary})
 }
 
 // A request asks something of a log.

@@ -242,10 +242,10 @@ func TestGuard(t *testing.T) {
 func TestBuild(t *testing.T) {
 	told := &summary.Summary{Version: 1, Logs: []summary.Log{{Path: "a.log", Lines: 2}}}
 	v := start(t, view.Build{UUID: "u", Job: "deploy <b>", Result: "FAILURE", Page: "https://v.example/t/main/build/u", Summary: told,
-		Start: time.Date(2026, 11, 22, 2, 11, 9, 0, time.UTC), End: time.Date(2026, 11, 22, 2, 14, 31, 0, time.UTC), Project: "opendev/system-config", Pipeline: "deploy", Change: 894201, Patchset: "3",
+		Start: time.Date(2026, 11, 22, 2, 11, 9, 0, time.UTC), End: time.Date(2026, 11, 23, 4, 35, 31, 0, time.UTC), Project: "opendev/system-config", Pipeline: "deploy", Change: 894201, Patchset: "3",
 		Artifacts: []view.Artifact{memory("a.log", "1\n2\n"), memory("b.log", "")}})
 	const want = `{"uuid":"u","job":"deploy \u003cb\u003e","result":"FAILURE","page":"https://v.example/t/main/build/u",` +
-		`"start_time":"2026-11-22T02:11:09Z","end_time":"2026-11-22T02:14:31Z","project":"opendev/system-config","pipeline":"deploy","change":894201,"patchset":"3",` +
+		`"start_time":"2026-11-22T02:11:09Z","end_time":"2026-11-23T04:35:31Z","took":"1 d 2 h","project":"opendev/system-config","pipeline":"deploy","change":894201,"patchset":"3",` +
 		`"artifacts":[{"index":0,"path":"a.log","size":4},{"index":1,"path":"b.log","size":0}],` +
 		`"summary":{"version":1,"logs":[{"path":"a.log","lines":2}]}}` + "\n"
 	if got := v.text(200, "api/build"); got != want {

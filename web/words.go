@@ -97,23 +97,8 @@ func verb(b vitrine.Build) string {
 	return "For"
 }
 
-// duration is d as "48 s", "3 min 22 s", "1 h 04 min", "2 d 3 h" or "1 d". page.js says it
-// in the same words.
-func duration(d time.Duration) string {
-	s := int64(max(d, 0).Round(time.Second) / time.Second)
-	switch {
-	case s < 60:
-		return fmt.Sprintf("%d s", s)
-	case s < 3600:
-		return fmt.Sprintf("%d min %02d s", s/60, s%60)
-	case s < 24*3600:
-		return fmt.Sprintf("%d h %02d min", s/3600, s/60%60)
-	}
-	if s/3600%24 == 0 {
-		return fmt.Sprintf("%d d", s/(24*3600))
-	}
-	return fmt.Sprintf("%d d %d h", s/(24*3600), s/3600%24)
-}
+// duration is said in the same words by page.js.
+func duration(d time.Duration) string { return vitrine.DurationText(d) }
 
 // ago is how long before now t was. page.js says it in the same words.
 func ago(now, t time.Time) string {

@@ -91,17 +91,11 @@ function rest(all = false) {
 const trouble = (h) => h.failed + h.unreachable;
 
 // when says how long a build took and when it ended.
-function when({ start_time: start, end_time: end }, word) {
+function when({ start_time: start, end_time: end, took }, word) {
   if (!start || !end) return [];
-  const date = new Date(end), seconds = Math.max(0, Math.round((date - new Date(start)) / 1000));
+  const date = new Date(end);
   const joint = word === "Succeeded" ? " in " : word.length < 12 ? " after " : ", after ";
-  return [`${joint}${lasted(seconds)}, `, el("time", { dateTime: end, title: date.toLocaleString("en-GB", { dateStyle: "long", timeStyle: "long" }) }, clock(date))];
-}
-
-function lasted(seconds) {
-  const h = Math.floor(seconds / 3600), min = Math.floor(seconds / 60) % 60, s = seconds % 60, two = (n) => String(n).padStart(2, "0");
-  if (h > 0) return `${h} h ${two(min)} min`;
-  return min > 0 ? `${min} min ${two(s)} s` : `${s} s`;
+  return [`${joint}${took}, `, el("time", { dateTime: end, title: date.toLocaleString("en-GB", { dateStyle: "long", timeStyle: "long" }) }, clock(date))];
 }
 
 function clock(date) {
