@@ -22,7 +22,6 @@ type largeFrame struct {
 	used  time.Time     // zero if it was read to its end
 	freed chan struct{} // receives when it was
 	frame packedFrame
-	span  *sealedSpan // memory to be used again
 }
 
 // leftAlone is how long a frame is kept for who does not read on.
@@ -61,13 +60,17 @@ func (l *largeFrame) read(p []byte, r *ReaderAt, index int, off int64) (int, err
 
 func (l *largeFrame) open(r *ReaderAt, index int) error {
 	f := &l.frame
-	from, n := r.stream.sealed(r.frames[index].at, int64(r.frames[index].packed))
-	used := l.span
-	if l.span, f.err = r.stream.src.hold(used, from, n); f.err != nil {
-		return f.err
-	}
-	defer r.stream.src.release(l.span)
-	if f.err = r.load(f, index, r.stream.decrypt); f.err == nil {
+	f.err = r.load(f, index, func(p []byte, off int64) error {
+		for len(p) > 0 { // what is sealed, and what the source takes, is held a piece at a time
+			n := min(len(p), heldAhead)
+			if err := r.stream.read(p[:n], off); err != nil {
+				return err
+			}
+			p, off = p[n:], off+int64(n)
+		}
+		return nil
+	})
+	if f.err == nil {
 		r.decompress(f)
 	}
 	return f.err
