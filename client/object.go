@@ -139,12 +139,18 @@ func (o *Object) check(at *url.URL, resp *http.Response) error {
 	tag := strongTag(resp.Header.Get("ETag"))
 	known, again := o.tags[place(at)]
 	if !again {
+		if len(o.tags) == maxPlaces {
+			clear(o.tags)
+		}
 		o.tags[place(at)] = tag
 	} else if tag != known {
 		return changed
 	}
 	return nil
 }
+
+// maxPlaces bounds what is remembered of a server that sends on to ever other places.
+const maxPlaces = 16
 
 // place is an address without what is signed anew each time.
 func place(at *url.URL) string { return at.Scheme + "://" + at.Host + at.EscapedPath() }
