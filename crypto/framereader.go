@@ -42,6 +42,7 @@ type packedFrame struct {
 	feeds  int64 // line feeds that plain is to have; -1 if no table tells
 	err    error
 	off    int64         // of plain in all plaintext, where that is known
+	large  bool          // not to be opened ahead: plain stays empty
 	done   chan struct{} // receives when plain or err is there
 }
 

@@ -44,8 +44,7 @@ type ReaderAt struct {
 	feeds   []int64     // before each frame, and in all; nil without a line table
 	search  Span        // of the stream, that is the search index; none: no bytes
 	tables  int64       // bytes of the seek table and its header
-	largest int64       // bytes that a frame takes, compressed and not
-	large   bool        // one is larger than any that Seal writes
+	largest int64       // bytes that a frame that is not large takes, compressed and not
 	cache   frameCache
 	blocks  searchBlocks
 }
@@ -218,9 +217,10 @@ func (r *ReaderAt) takeTable(entries []seekEntry) error {
 			}
 			f := dataFrame{at, r.size, e.compressed, e.decompressed}
 			r.frames = append(r.frames, f)
-			r.large = r.large || f.large()
 			r.size += int64(e.decompressed)
-			r.largest = max(r.largest, int64(e.compressed)+int64(e.decompressed))
+			if !f.large() {
+				r.largest = max(r.largest, int64(e.compressed)+int64(e.decompressed))
+			}
 		}
 		at += int64(e.compressed)
 	}

@@ -52,7 +52,7 @@ type aheadReader struct {
 	stop  chan struct{}     // closed when no more are wanted
 	frame *packedFrame      // whose plaintext is being read
 	rest  []byte            // of it
-	large []byte            // in its place, where frames are large
+	piece []byte            // of its plaintext, if it is large
 	err   error
 }
 
@@ -77,36 +77,37 @@ func (a *aheadReader) more() bool {
 	if a.err != nil || len(a.rest) > 0 {
 		return a.err == nil
 	}
-	if a.r.large {
-		return a.moreOfLarge()
-	}
 	if a.queue == nil {
 		a.start()
 	}
-	if a.frame != nil {
-		a.spare <- a.frame // there is room for all
+	if a.frame == nil || a.off == a.frame.off+int64(a.frame.size) {
+		if a.frame != nil {
+			a.spare <- a.frame // there is room for all
+		}
+		a.frame = <-a.queue
+		<-a.frame.done
 	}
-	a.frame = <-a.queue
-	<-a.frame.done
-	if a.frame.err != nil {
+	switch {
+	case a.frame.err != nil:
 		a.err = a.frame.err
 		return false
+	case a.frame.large:
+		return a.moreOfLarge()
 	}
 	a.rest = a.frame.plain[a.off-a.frame.off:]
 	a.rest = a.rest[:min(int64(len(a.rest)), a.left)]
 	return true
 }
 
-// moreOfLarge is more in a file with large frames, of which none is opened ahead.
+// moreOfLarge is more of a large frame, which is not opened ahead.
 func (a *aheadReader) moreOfLarge() bool {
-	if a.large == nil {
-		a.large = make([]byte, largePiece)
+	if a.piece == nil {
+		a.piece = make([]byte, largePiece)
 	}
-	n, err := a.r.ReadAt(a.large[:min(largePiece, a.left)], a.off)
-	if a.rest = a.large[:n]; n == 0 {
-		a.err = err
-	}
-	return n > 0
+	n := min(largePiece, a.left, a.frame.off+int64(a.frame.size)-a.off)
+	_, a.err = a.r.ReadAt(a.piece[:n], a.off)
+	a.rest = a.piece[:n]
+	return a.err == nil
 }
 
 func (a *aheadReader) took(n int) {
@@ -152,7 +153,7 @@ func (a *aheadReader) Close() error {
 		a.stop = nil
 		readers.Add(-1)
 	}
-	a.frame, a.rest, a.large, a.err = nil, nil, nil, errors.New("open: reader is closed")
+	a.frame, a.rest, a.piece, a.err = nil, nil, nil, errors.New("open: reader is closed")
 	return nil
 }
 
@@ -184,13 +185,16 @@ func (l *loader) run(first, last int) {
 		default:
 			f = &packedFrame{done: make(chan struct{}, 1)}
 		}
-		err := l.hold(i, last)
-		if err == nil {
-			err = l.r.load(f, i, l.decrypt)
+		e := l.r.frames[i]
+		large := e.large()
+		var err error
+		if !large {
+			if err = l.hold(i, last); err == nil {
+				err = l.r.load(f, i, l.decrypt)
+			}
 		}
-		f.off = l.r.frames[i].off
-		f.err = err
-		if err != nil {
+		f.off, f.size, f.large, f.err = e.off, int(e.plain), large, err
+		if large || err != nil {
 			f.done <- struct{}{}
 		}
 		select {
@@ -201,7 +205,9 @@ func (l *loader) run(first, last int) {
 		if err != nil {
 			return
 		}
-		go l.r.unpack(f)
+		if !large {
+			go l.r.unpack(f)
+		}
 	}
 }
 
