@@ -51,7 +51,7 @@ type Artifact struct {
 // How long the server goes on without anybody who looks.
 const (
 	patience = 10 * time.Second // after somebody did: a page that is loaded anew is back in less
-	arrival  = 30 * time.Second // after the page was loaded: it has its scripts to load
+	arrival  = time.Minute      // after the page was loaded: it has its scripts to load, maybe on a busy machine
 	// Unopened is how long it goes on if nobody comes: what it serves is plaintext.
 	Unopened = 15 * time.Minute
 )

@@ -325,7 +325,7 @@ func TestGoneWithoutLooking(t *testing.T) {
 		defer s.Close()
 		come(t, s, host, path)()
 		<-s.Seen()
-		time.Sleep(29 * time.Second)
+		time.Sleep(59 * time.Second)
 		if isGone(s) {
 			t.Fatal("gone while the page may load its scripts")
 		}
