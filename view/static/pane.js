@@ -71,7 +71,7 @@ export class Pane extends EventTarget {
       draw: (n) => this.#draw(n), want: (list) => this.lines?.want(list), hidden: new Hidden(),
     });
     this.#bar = new Scrollbar(this.viewport, id);
-    this.element = el("section", { className: "pane", },
+    this.element = el("section", { className: "pane" },
       el("header", {}, this.#picker, this.#note, this.#download), el("div", { className: "window" }, this.#view, this.#bar.element, this.#state));
     this.viewport.addEventListener("move", (e) => {
       if (e.detail.user) this.#before = undefined;
@@ -102,7 +102,7 @@ export class Pane extends EventTarget {
     if (this.#picker.tagName === "SELECT") this.#picker.value = artifact.index;
     const lines = new Lines(artifact.index);
     Object.assign(this, { lines, sections: new Sections([], 0), progress: undefined, limits: {}, level: "all", found: undefined, selection: undefined, asked: selection, extending: false });
-    this.#before = this.#partner = undefined;
+    this.#before = this.#partner = this.#jumped = undefined;
     this.#label();
     this.#folds.clear();
     this.#opened.clear();
