@@ -29,6 +29,7 @@ func TestPlain(t *testing.T) {
 
 func FuzzPlain(f *testing.F) {
 	f.Add("\x1b[31mred\x1b]0;t\x07\u009b1m\u202e\r\n")
+	f.Add("a\r\x03\r\r\nb")
 	f.Fuzz(func(t *testing.T, s string) {
 		got := plain(s)
 		for _, r := range got {

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"path"
@@ -247,7 +248,7 @@ func plainLines(s string, room *int) (lines []string, more bool) {
 // plain takes escape sequences and control characters, but for line ends and
 // tabs, out of a text.
 func plain(s string) string {
-	var b strings.Builder
+	var b []byte
 	for len(s) > 0 {
 		if n := escapeLen(s); n > 0 {
 			s = s[n:]
@@ -256,17 +257,18 @@ func plain(s string) string {
 		r, n := utf8.DecodeRuneInString(s)
 		s = s[n:]
 		switch {
-		case r == '\r' && strings.HasPrefix(s, "\n"):
-		case r == '\n', r == '\t', r == '\r':
-			b.WriteRune(r)
+		case r == '\n':
+			b = append(bytes.TrimRight(b, "\r"), '\n') // \r\n is one line end, whatever stood between
+		case r == '\t', r == '\r':
+			b = append(b, byte(r))
 		case unicode.Is(unicode.Cc, r):
 		case unicode.Is(unicode.Bidi_Control, r):
-			b.WriteRune(utf8.RuneError)
+			b = utf8.AppendRune(b, utf8.RuneError)
 		default:
-			b.WriteRune(r)
+			b = utf8.AppendRune(b, r)
 		}
 	}
-	return b.String()
+	return string(b)
 }
 
 // escapeLen is the length of the escape sequence (ECMA-48) that s begins with,
