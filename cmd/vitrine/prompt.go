@@ -61,14 +61,13 @@ func prompted[T any](ctx context.Context, ask func() (T, error)) (value T, err e
 	if err != nil {
 		return ask() // which says what is wrong, or has another
 	}
-	defer tty.Close()
 	before, err := term.GetState(int(tty.Fd()))
 	if err != nil {
+		tty.Close()
 		return ask()
 	}
 	restore := func() { term.Restore(int(tty.Fd()), before) }
 	takeLine(restore)
-	defer unprompt.Store(nil)
 
 	type answer struct {
 		value T
@@ -81,8 +80,10 @@ func prompted[T any](ctx context.Context, ask func() (T, error)) (value T, err e
 	}()
 	select {
 	case a := <-answered:
+		unprompt.Store(nil)
+		tty.Close()
 		return a.value, a.err
-	case <-ctx.Done():
+	case <-ctx.Done(): // leaveTerminal will do so too: ask may have yet to hide what is typed
 		restore()
 		return value, ctx.Err()
 	}
