@@ -14,8 +14,8 @@ fetches the end of it, not the whole: of a log of any size two or three requests
 Each piece that it prints is authenticated as sealed to you, and that the file
 ends there. The hash in the record is one of the whole, so it is not checked;
 vitrine verify does. A public file is not sealed: of one of more than 1 MiB nothing
-is checked, and a shorter one is read whole and its hash is. On a terminal escape sequences are shown as cat shows them,
-and --json prints what cat's does.
+is checked, and a shorter one is read whole and its hash is. On a terminal escape
+sequences are shown as cat shows them, and --json prints what cat's does.
 
 Of a build whose runner went away, --partial prints the last lines of what there
 is, says on standard error where it ends, and exits with 1.`,
