@@ -24,8 +24,9 @@ type largeFrame struct {
 	frame packedFrame
 }
 
-// leftAlone is how long a frame is kept for who does not read on.
-const leftAlone = 50 * time.Millisecond
+// leftAlone is how long a frame is kept for who does not read on; longer in tests,
+// which may have to wait for a core.
+var leftAlone = 50 * time.Millisecond
 
 // read copies from the plaintext of a frame what there is from off on.
 func (l *largeFrame) read(p []byte, r *ReaderAt, index int, off int64) (int, error) {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"filippo.io/age"
 )
@@ -29,6 +30,8 @@ func sealLarge(t testing.TB, frames int, key *age.X25519Identity) []byte {
 
 // T-8.3: however many read logs of the largest frames, there is memory for one such.
 func TestLargeFramesAreReadByTurns(t *testing.T) {
+	defer func(d time.Duration) { leftAlone = d }(leftAlone)
+	leftAlone = time.Minute
 	key := newKey(t)
 	sealed := sealLarge(t, 2, key)
 	const size = 2*maxFrameSize + 5
