@@ -74,7 +74,7 @@ func (b *resumingBody) Read(p []byte) (int, error) {
 	b.reopens++
 	if errors.Is(err, errStalled) {
 		if b.stalls++; b.stalls == maxStalls {
-			return n, fmt.Errorf("%w, %d times in a row", err, maxStalls)
+			return n, fmt.Errorf("%w, %d times before another MiB had come", err, maxStalls)
 		}
 		if b.client.OnStall != nil {
 			b.client.OnStall()
