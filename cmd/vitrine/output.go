@@ -39,14 +39,23 @@ type output struct {
 // openOutput opens standard output, or a pager if the command is to have one. If
 // the reader leaves the pager, cancel is called.
 func openOutput(cmd *cobra.Command, paged bool, cancel context.CancelFunc) *output {
-	out := new(output)
-	var w io.Writer = os.Stdout
-	if paged {
-		out.pager = &pager{cancel: cancel}
-		w = out.pager
+	if !paged {
+		return outputTo(cmd, os.Stdout)
 	}
-	raw, _ := cmd.Flags().GetBool("raw")
-	if !raw && (paged || term.IsTerminal(int(os.Stdout.Fd()))) {
+	p := &pager{cancel: cancel}
+	out := newOutput(cmd, p, true)
+	out.pager = p
+	return out
+}
+
+// outputTo writes to a file, which may be a terminal.
+func outputTo(cmd *cobra.Command, f *os.File) *output {
+	return newOutput(cmd, f, term.IsTerminal(int(f.Fd())))
+}
+
+func newOutput(cmd *cobra.Command, w io.Writer, shown bool) *output {
+	out := new(output)
+	if raw, _ := cmd.Flags().GetBool("raw"); shown && !raw {
 		out.shown = terminal.NewWriter(w)
 		w = out.shown
 	}

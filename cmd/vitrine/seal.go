@@ -61,6 +61,7 @@ standard output.`,
 		RunE: open,
 	}
 	cmd.Flags().StringP("output", "o", "", "`file` to write; - is standard output")
+	rawFlag(cmd)
 	return cmd
 }
 
@@ -84,7 +85,8 @@ func seal(cmd *cobra.Command, args []string) error {
 	if named := len(args) == 1 && strings.HasSuffix(args[0], ".zst"); !crypto.Compressible(head) && !named {
 		suffix, make = vitrine.SealedRawSuffix, crypto.SealRaw
 	}
-	if output, _ := cmd.Flags().GetString("output"); output == "" && len(args) == 0 && term.IsTerminal(int(os.Stdout.Fd())) {
+	output, _ := cmd.Flags().GetString("output")
+	if toStdout := output == "-" || output == "" && (len(args) == 0 || args[0] == "-"); toStdout && term.IsTerminal(int(os.Stdout.Fd())) {
 		return usagef("a sealed file is binary: give -o FILE, or send standard output somewhere")
 	}
 	return writeOutput(cmd, args, func(name string) (string, error) { return name + suffix, nil }, func(dst io.Writer) error {
@@ -240,12 +242,8 @@ func writeOutput(cmd *cobra.Command, args []string, nameFor func(string) (string
 		output = "-"
 	}
 	if output == "" || output == "-" {
-		out := bufio.NewWriterSize(to, 256<<10)
-		if err := write(out); err != nil {
-			out.Flush()
-			return err
-		}
-		return out.Flush()
+		out := outputTo(cmd, to)
+		return out.end(write(out))
 	}
 	root, err := os.OpenRoot(filepath.Dir(output))
 	if err != nil {
